@@ -1,0 +1,2 @@
+//! posix
+pub use camlane_core as core;

@@ -1,0 +1,387 @@
+//! A consumer: pins frames in place and writes nothing but its own seat.
+//!
+//! Letters in parentheses name the steps of FORMAT.md section 5.
+
+use core::cell::Cell;
+use core::ops::Deref;
+
+use crate::error::ReadError;
+use crate::layout::{MAX_PINS, Seat};
+use crate::meta::FrameMeta;
+use crate::producer::number_of;
+use crate::region::{LaneState, Region, SeatRole};
+use crate::sync::{Acquire, AtomicBool, Relaxed, Release, SeqCst, Word, fence};
+use crate::word::{PinWord, Short, SlotWord};
+
+/// How often a read starts again when the producer laps it, before it says [`ReadError::Contended`].
+const TRIES: u32 = 64;
+
+/// The end of a lane that reads in place. `Send`, not `Sync`, not `Clone`: one value, used by one thread.
+///
+/// It can be sent to another thread, and its frames can be dropped anywhere. Dropping it gives the seat's words back;
+/// a consumer that dies instead is cleared by the producer once its death is proved.
+#[derive(Debug)]
+pub struct Consumer<'a> {
+    region: Region<'a>,
+    seat: &'a Seat,
+    /// Which of the seat's cells hold a frame; a frame's `Drop` clears its own, on whatever thread.
+    held: [AtomicBool; MAX_PINS],
+    /// The number of the newest frame delivered, 64 bits.
+    cursor: Cell<u64>,
+    drops_seen: Cell<u32>,
+    started: Cell<bool>,
+    delivered: Cell<u64>,
+    missed: Cell<u64>,
+}
+
+impl<'a> Consumer<'a> {
+    /// Sits down. The first frame read is the newest at that moment, or number 1 if nothing was published yet.
+    ///
+    /// Clears the seat first: its words may be a dead owner's. `pid` is for people who list the lane's consumers.
+    pub fn new(role: SeatRole<'a>, pid: u32) -> Self {
+        let SeatRole { region, seat } = role;
+        clear(seat);
+        seat.pid.store(pid, Relaxed);
+        let empty = region.live().latest.load(Relaxed) == 0;
+        Self {
+            region,
+            seat,
+            held: core::array::from_fn(|_| AtomicBool::new(false)),
+            cursor: Cell::new(0),
+            drops_seen: Cell::new(region.dropped()),
+            started: Cell::new(empty),
+            delivered: Cell::new(0),
+            missed: Cell::new(0),
+        }
+    }
+
+    /// The region that this consumer reads.
+    pub const fn region(&self) -> &Region<'a> {
+        &self.region
+    }
+
+    /// What the producer says of the lane. Read what is left before you believe an end.
+    pub fn state(&self) -> LaneState {
+        self.region.state()
+    }
+
+    /// Frames delivered so far.
+    pub fn delivered(&self) -> u64 {
+        self.delivered.get()
+    }
+
+    /// Frames that were published and that this reader skipped or was too slow for. Exact:
+    /// `delivered + missed` is the distance from the first frame to the last.
+    pub fn missed(&self) -> u64 {
+        self.missed.get()
+    }
+
+    /// The number of the newest frame delivered; 0 before the first.
+    pub fn position(&self) -> u64 {
+        self.cursor.get()
+    }
+
+    /// Frames of this consumer that are alive now.
+    pub fn held(&self) -> u32 {
+        self.held.iter().map(|held| u32::from(held.load(Relaxed))).sum()
+    }
+
+    /// The newest frame that was not delivered yet; frames between count as missed. `None`: nothing new.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    pub fn latest(&self) -> Result<Option<Frame<'_>>, ReadError> {
+        for _ in 0..TRIES {
+            let Some(latest) = self.latest_number() else { return Ok(None) };
+            if self.started.get() && latest.since(Short::of(self.cursor.get())) == 0 {
+                return Ok(None);
+            }
+            if let Some(pinned) = self.try_pin(latest)? {
+                return Ok(self.deliver(pinned));
+            }
+        }
+        Err(ReadError::Contended)
+    }
+
+    /// The next frame in order. `None`: nothing new. `Frame::missed` counts what was overwritten in between.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    pub fn next(&self) -> Result<Option<Frame<'_>>, ReadError> {
+        if !self.started.get() {
+            return self.latest();
+        }
+        let history = self.region.shape().history();
+        for _ in 0..TRIES {
+            let Some(latest) = self.latest_number() else { return Ok(None) };
+            let cursor = Short::of(self.cursor.get());
+            // Differences run forward only. "Half the range is the past" would starve a reader that slept for longer.
+            let behind = latest.since(cursor);
+            if behind == 0 {
+                return Ok(None);
+            }
+            let first = if behind > history { latest.minus(history - 1) } else { cursor.plus(1) };
+            for step in 0..behind.min(history) {
+                if let Some(pinned) = self.try_pin(first.plus(step))? {
+                    return Ok(self.deliver(pinned));
+                }
+            }
+        }
+        Err(ReadError::Contended)
+    }
+
+    /// The newest frame, whether or not it was delivered before; moves and counts nothing. `None`: no frame yet.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    pub fn newest(&self) -> Result<Option<Frame<'_>>, ReadError> {
+        for _ in 0..TRIES {
+            let Some(latest) = self.latest_number() else { return Ok(None) };
+            if let Some(pinned) = self.try_pin(latest)? {
+                return Ok(Some(Frame { region: &self.region, pinned, missed: 0, dropped: 0 }));
+            }
+        }
+        Err(ReadError::Contended)
+    }
+
+    fn latest_number(&self) -> Option<Short> {
+        let latest = self.region.live().latest.load(Relaxed);
+        fence(Acquire); // (i) partner (c)
+        (latest != 0).then(|| SlotWord::from_bits(latest).number())
+    }
+
+    /// Accounts for a pinned frame, or lets go of one that lies a whole lap of numbers behind what was delivered.
+    fn deliver<'c>(&'c self, pinned: Pinned<'c>) -> Option<Frame<'c>> {
+        let (number, cursor) = (pinned.number, self.cursor.get());
+        if self.started.get() && number <= cursor {
+            return None;
+        }
+        let missed = if self.started.get() { number - cursor - 1 } else { 0 };
+        let dropped = pinned.drops_before.wrapping_sub(self.drops_seen.get());
+        // A drop that was counted between the read of `dropped` at attach and this frame's publish runs the other way.
+        let dropped = if dropped > u32::MAX / 2 { 0 } else { dropped };
+        self.drops_seen.set(pinned.drops_before);
+        self.started.set(true);
+        self.cursor.set(number);
+        self.seat.cursor.store(number as u32, Relaxed);
+        self.delivered.set(self.delivered.get() + 1);
+        self.missed.set(self.missed.get() + missed);
+        Some(Frame { region: &self.region, pinned, missed, dropped })
+    }
+
+    /// Pins the frame of a number, if it is still there.
+    fn try_pin(&self, number: Short) -> Result<Option<Pinned<'_>>, ReadError> {
+        let shape = self.region.shape();
+        let pins = shape.pins() as usize;
+        let own = self.held.iter().zip(&self.seat.cells).take(pins);
+        // Acquire: pairs with the Release in `Pinned::drop`, whose cell store comes before this one then.
+        let Some((held, cell)) = own.into_iter().find(|(held, _)| !held.load(Acquire)) else {
+            return Err(ReadError::AllPinned { pins: shape.pins() });
+        };
+        let Some(slot) = self.find(number) else { return Err(ReadError::Corrupt) };
+        let Some(descriptor) = self.region.descriptor(slot) else { return Err(ReadError::Corrupt) };
+        // (f) Release, partner (a): a Relaxed store would end the release sequence that the previous (h) began
+        cell.store(PinWord::new(number, slot), Release);
+        fence(SeqCst); // (C) partner (A): either the scan sees this pin, or the word below is seen retired
+        held.store(true, Relaxed);
+        let mut pinned = Pinned { cell, held, slot: slot as u32, len: 0, number: 0, drops_before: 0 };
+        if descriptor.word.load(Relaxed) != SlotWord::ready(number).bits() {
+            return Ok(None);
+        }
+        fence(Acquire); // (g) partner (b): the word may be a later lap's than `latest` showed
+        pinned.number = number_of(descriptor);
+        pinned.len = descriptor.len.load(Relaxed);
+        pinned.drops_before = descriptor.drops_before.load(Relaxed);
+        if Short::of(pinned.number) != number || pinned.len > shape.slot_size() {
+            return Err(ReadError::Corrupt);
+        }
+        Ok(Some(pinned))
+    }
+
+    /// The slot that probably holds a number. Nothing rests on it: the slot's own word decides.
+    fn find(&self, number: Short) -> Option<usize> {
+        let live = self.region.live();
+        let hint = live.latest_slot.load(Relaxed) as usize;
+        let hinted = self.region.descriptor(hint).map(|descriptor| descriptor.word.load(Relaxed));
+        if hinted == Some(SlotWord::ready(number).bits()) {
+            return Some(hint);
+        }
+        let ring_len = self.region.shape().ring_len;
+        let slot = self.region.ring(number.ring_index(ring_len))?.load(Relaxed) as usize;
+        (slot < self.region.shape().slots() as usize).then_some(slot)
+    }
+
+    /// Reads the bell. Look for frames after this; then [`fall_asleep`](Self::fall_asleep) with what it returned.
+    pub fn bell(&self) -> u32 {
+        let bell = self.region.live().bell.load(Relaxed);
+        fence(Acquire); // a bell read early can only cause an extra look
+        bell
+    }
+
+    /// Says that this consumer is about to sleep. `None` if the bell changed since: look again.
+    ///
+    /// While the guard lives, every publish reports a sleeper. Sleep on [`Asleep::word`] only while it still has the
+    /// value [`Asleep::expected`], as the kernel's futex does, and for a bounded time.
+    pub fn fall_asleep(&self, bell: u32) -> Option<Asleep<'_>> {
+        let asleep = Asleep { seat: self.seat, word: &self.region.live().bell, expected: bell };
+        self.seat.sleeping.store(1, Relaxed);
+        fence(SeqCst); // partner (e): either the producer sees the flag, or the bell below is seen changed
+        (asleep.word.load(Relaxed) == bell).then_some(asleep)
+    }
+}
+
+impl Drop for Consumer<'_> {
+    fn drop(&mut self) {
+        self.seat.sleeping.store(0, Relaxed);
+        self.seat.cursor.store(0, Relaxed);
+        self.seat.pid.store(0, Relaxed);
+    }
+}
+
+fn clear(seat: &Seat) {
+    seat.cells.iter().for_each(|cell| cell.store(PinWord::NONE, Release));
+    seat.sleeping.store(0, Relaxed);
+    seat.cursor.store(0, Relaxed);
+}
+
+/// While it lives, the producer knows that this consumer sleeps.
+#[derive(Debug)]
+#[must_use = "the producer wakes sleepers only while this lives"]
+pub struct Asleep<'c> {
+    seat: &'c Seat,
+    word: &'c Word,
+    expected: u32,
+}
+
+impl<'c> Asleep<'c> {
+    /// The word to sleep on, shared between processes.
+    pub const fn word(&self) -> &'c Word {
+        self.word
+    }
+
+    /// The value at which to sleep.
+    pub const fn expected(&self) -> u32 {
+        self.expected
+    }
+}
+
+impl Drop for Asleep<'_> {
+    fn drop(&mut self) {
+        self.seat.sleeping.store(0, Relaxed);
+    }
+}
+
+/// The witness of a pin: while it lives, a conforming producer leaves the slot alone. Its drop lets go.
+///
+/// # Invariants
+/// The slot was seen READY after the cell was stored and fenced; made by [`Consumer::try_pin`] alone. (Until it has
+/// validated, `len` is 0.)
+#[derive(Debug)]
+pub(crate) struct Pinned<'c> {
+    cell: &'c Word,
+    held: &'c AtomicBool,
+    slot: u32,
+    len: u32,
+    number: u64,
+    drops_before: u32,
+}
+
+impl Pinned<'_> {
+    pub(crate) const fn slot(&self) -> usize {
+        self.slot as usize
+    }
+
+    pub(crate) const fn len(&self) -> u32 {
+        self.len
+    }
+}
+
+impl Drop for Pinned<'_> {
+    fn drop(&mut self) {
+        self.cell.store(PinWord::NONE, Release); // (h) partner (a): our reads are over
+        self.held.store(false, Release); // pairs with the Acquire in `try_pin`
+    }
+}
+
+/// A frame, read in place: its bytes do not change until it is dropped, whatever anybody does.
+///
+/// `Send` and `Sync`. It counts against the seat's pins while it lives.
+///
+/// A frame cannot outlive its consumer:
+/// ```compile_fail,E0597
+/// fn keep(role: camlane_core::SeatRole<'_>) {
+///     let frame = {
+///         let consumer = camlane_core::Consumer::new(role, 0);
+///         consumer.latest().unwrap().unwrap()
+///     };
+///     println!("{}", frame.len());
+/// }
+/// ```
+#[derive(Debug)]
+#[must_use = "dropping it releases the frame"]
+pub struct Frame<'c> {
+    region: &'c Region<'c>,
+    pinned: Pinned<'c>,
+    missed: u64,
+    dropped: u32,
+}
+
+impl Frame<'_> {
+    /// Position in the producer's incarnation, counted from 1, dense.
+    pub const fn number(&self) -> u64 {
+        self.pinned.number
+    }
+
+    /// Frames published since this reader's previous frame that it did not get.
+    pub const fn missed(&self) -> u64 {
+        self.missed
+    }
+
+    /// Frames that the producer could not take since this reader's previous frame (no free slot, a driver's error).
+    pub const fn dropped(&self) -> u32 {
+        self.dropped
+    }
+
+    /// Which slot it lies in, counted from 0.
+    pub const fn slot(&self) -> u32 {
+        self.pinned.slot
+    }
+
+    /// What the frame says about itself. Planes are inside the payload, or the count is 0.
+    pub fn meta(&self) -> FrameMeta {
+        let Some(descriptor) = self.region.descriptor(self.pinned.slot()) else { return FrameMeta::bytes(0) };
+        let mut meta = FrameMeta::load(descriptor);
+        meta.layout.bytes = self.pinned.len;
+        bound(&mut meta, self.region.shape().user_bytes());
+        meta
+    }
+
+    /// The bytes of plane `index`, rows `stride` apart; `None` if the frame has no such plane.
+    pub fn plane(&self, index: usize) -> Option<&[u8]> {
+        let plane = *self.meta().layout.planes().get(index)?;
+        let start = plane.offset as usize;
+        self.get(start..start.checked_add(plane.bytes as usize)?)
+    }
+
+    /// The user's own metadata.
+    pub fn user(&self) -> &[u8] {
+        self.region.user(&self.pinned, self.meta().user_len)
+    }
+}
+
+impl Deref for Frame<'_> {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        self.region.pixels(&self.pinned)
+    }
+}
+
+/// Cuts what a frame claims to what is there, so that nobody after this needs to check a plane again.
+pub(crate) fn bound(meta: &mut FrameMeta, user_bytes: u32) {
+    let len = meta.layout.bytes;
+    let inside = |plane: &crate::format::Plane| plane.offset.checked_add(plane.bytes).is_some_and(|end| end <= len);
+    if !meta.layout.planes().iter().all(inside) {
+        meta.layout.count = 0;
+    }
+    meta.user_len = meta.user_len.min(user_bytes);
+}

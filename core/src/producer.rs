@@ -1,0 +1,470 @@
+//! The producer: loans slots, publishes them, and never waits for anybody.
+//!
+//! Letters in parentheses name the steps of FORMAT.md section 5, where each ordering's partner is written down.
+
+use core::cell::{Cell, RefCell};
+use core::fmt;
+use core::ops::{Deref, DerefMut};
+
+use heapless::{Deque, Vec};
+
+use crate::error::{LoanError, PublishError, TakeOverError};
+use crate::layout::Descriptor;
+use crate::meta::FrameMeta;
+use crate::region::{LaneState, ProducerRole, Region, Seats};
+use crate::sync::{Acquire, Relaxed, Release, SeqCst, Word, fence};
+use crate::word::{PinWord, Short, SlotState, SlotWord};
+
+/// Slots that a [`Producer`] keeps books for unless told otherwise.
+pub const DEFAULT_SLOTS: usize = 64;
+
+/// A slot's state in the producer's own books. Shared memory repeats it for consumers; it is never read back.
+mod book {
+    pub(super) const FREE: u32 = 0;
+    pub(super) const CLEAN: u32 = 1;
+    pub(super) const WRITING: u32 = 2;
+    pub(super) const READY: u32 = 3;
+    pub(super) const RETIRED: u32 = 4;
+    /// Retired, and seen pinned by the scan that is under way.
+    pub(super) const HELD: u32 = 5;
+}
+
+/// The one end of a lane that writes. `Send`, not `Sync`, not `Clone`; at most `SLOTS` slots.
+///
+/// Dropping it leaves the lane as a crash would: call [`close`](Self::close) to end the stream.
+#[derive(Debug)]
+pub struct Producer<'a, const SLOTS: usize = DEFAULT_SLOTS> {
+    region: Region<'a>,
+    seats: Seats<'a>,
+    /// Written by a loan's `Drop` too, which may run on another thread; hence words.
+    states: Vec<Word, SLOTS>,
+    queues: RefCell<Queues<SLOTS>>,
+    number: Cell<u64>,
+    dropped: Cell<u32>,
+    bell: Cell<u32>,
+}
+
+/// Slots in the order in which they changed state.
+#[derive(Debug, Default)]
+struct Queues<const SLOTS: usize> {
+    /// The newest H frames, oldest first.
+    ready: Deque<u16, SLOTS>,
+    /// Retired, not seen unpinned since; oldest first.
+    retired: Deque<u16, SLOTS>,
+    /// Seen unpinned after they were retired, so nobody can pin them any more: one scan serves all of them.
+    clean: Deque<u16, SLOTS>,
+}
+
+impl<'a, const SLOTS: usize> Producer<'a, SLOTS> {
+    /// Starts with the first frame of a region that nobody has published to.
+    ///
+    /// # Errors
+    /// [`TakeOverError::TooManySlots`] if the lane has more than `SLOTS`.
+    pub fn new(role: ProducerRole<'a>) -> Result<Self, TakeOverError> {
+        let this = Self::blank(role)?;
+        this.states.iter().for_each(|state| state.store(book::FREE, Relaxed));
+        Ok(this)
+    }
+
+    /// Goes on where a dead producer stopped, in memory that is never replaced.
+    ///
+    /// Slots that it was writing are free again and their numbers are used anew; a frame that was complete but not yet
+    /// announced is announced. Pins of consumers stay in force.
+    ///
+    /// **Crash safety:** can be killed at any instruction and be repeated.
+    ///
+    /// # Errors
+    /// [`TakeOverError`] if the lane has more slots than `SLOTS`, or its words contradict each other.
+    pub fn take_over(role: ProducerRole<'a>) -> Result<Self, TakeOverError> {
+        let this = Self::blank(role)?;
+        let history = u64::from(this.region.shape().history());
+        let mut found: Vec<(u64, u16, SlotState), SLOTS> = Vec::new();
+        for (slot, descriptor) in this.region.descriptors().enumerate() {
+            let word = SlotWord::from_bits(descriptor.word.load(Relaxed));
+            match word.state() {
+                SlotState::Free => {}
+                SlotState::Writing => descriptor.word.store(SlotWord::FREE.bits(), Release),
+                SlotState::Ready | SlotState::Retired => {
+                    let number = number_of(descriptor);
+                    if number == 0 || Short::of(number) != word.number() {
+                        return Err(TakeOverError::Corrupt { slot: slot as u32 });
+                    }
+                    let _ = found.push((number, slot as u16, word.state()));
+                }
+            }
+        }
+        // Short numbers cannot be ordered after a wrap; the 64-bit ones can, and each occurs once.
+        found.sort_unstable_by_key(|&(number, ..)| number);
+        let newest = found.last().map_or(0, |&(number, ..)| number);
+        let mut queues = this.queues.borrow_mut();
+        for &(number, slot, state) in &found {
+            let Some(descriptor) = this.region.descriptor(slot.into()) else { continue };
+            let recent = number + history > newest;
+            if recent && state != SlotState::Ready {
+                return Err(TakeOverError::Corrupt { slot: slot.into() });
+            } else if recent {
+                this.set(slot, book::READY);
+                let _ = queues.ready.push_back(slot);
+            } else {
+                this.set(slot, book::RETIRED);
+                descriptor.word.store(SlotWord::retired(Short::of(number)).bits(), Release);
+                let _ = queues.retired.push_back(slot);
+            }
+        }
+        drop(queues);
+        this.number.set(newest);
+        let live = this.region.live();
+        this.dropped.set(live.dropped.load(Relaxed));
+        this.bell.set(live.bell.load(Relaxed));
+        if let Some(&(_, slot, _)) = found.last() {
+            this.announce(slot, Short::of(newest));
+        }
+        live.state.store(LaneState::Live as u32, Release);
+        this.ring_the_bell();
+        Ok(this)
+    }
+
+    fn blank(role: ProducerRole<'a>) -> Result<Self, TakeOverError> {
+        let ProducerRole { region, seats } = role;
+        let slots = region.shape().slots();
+        let mut states = Vec::new();
+        for _ in 0..slots {
+            let full = TakeOverError::TooManySlots { slots, room: SLOTS as u32 };
+            states.push(Word::new(book::FREE)).map_err(|_| full)?;
+        }
+        let queues = RefCell::new(Queues { ready: Deque::new(), retired: Deque::new(), clean: Deque::new() });
+        let (number, dropped, bell) = (Cell::new(0), Cell::new(0), Cell::new(0));
+        Ok(Self { region, seats, states, queues, number, dropped, bell })
+    }
+
+    /// The region that this producer writes.
+    pub const fn region(&self) -> &Region<'a> {
+        &self.region
+    }
+
+    /// Frames published so far in this incarnation.
+    pub fn published(&self) -> u64 {
+        self.number.get()
+    }
+
+    /// Frames that could not be taken so far, wrapping.
+    pub fn dropped(&self) -> u32 {
+        self.dropped.get()
+    }
+
+    /// Counts a frame that was lost before it reached a loan: a driver's error, a full queue.
+    pub fn count_dropped(&self, frames: u32) {
+        self.dropped.set(self.dropped.get().wrapping_add(frames));
+        self.region.live().dropped.store(self.dropped.get(), Relaxed);
+    }
+
+    /// Lends a slot to fill. Wait-free; several can be out at once.
+    ///
+    /// **Crash safety:** an unpublished loan is lost with the producer, and nothing else.
+    ///
+    /// # Errors
+    /// [`LoanError`] if consumers hold every slot that is not in the history: cannot happen while
+    /// [`Shape::never_starves`](crate::Shape::never_starves) and no more than `loans` are out. The frame is counted as
+    /// dropped.
+    pub fn loan(&self) -> Result<Loan<'_>, LoanError> {
+        let mut queues = self.queues.borrow_mut();
+        if queues.clean.is_empty() {
+            self.sweep(&mut queues);
+        }
+        let Some(slot) = queues.clean.pop_front() else {
+            self.count_dropped(1);
+            return Err(LoanError { slots: self.region.shape().slots() });
+        };
+        self.set(slot, book::WRITING);
+        let (Some(descriptor), Some(state)) =
+            (self.region.descriptor(slot.into()), self.states.get(usize::from(slot)))
+        else {
+            return Err(LoanError { slots: 0 });
+        };
+        descriptor.word.store(SlotWord::WRITING.bits(), Relaxed);
+        fence(Release); // (B) an observer that sees a byte written from here on sees WRITING or later
+        Ok(Loan { region: &self.region, writing: Writing { slot, word: &descriptor.word, state } })
+    }
+
+    /// Looks once which retired slots nobody holds.
+    ///
+    /// A consumer that this scan misses fences (C) after (A), so it finds its slot retired and lets go. Therefore a
+    /// slot found unpinned stays so, and one scan serves many loans: the cost per frame does not grow with the seats.
+    fn sweep(&self, queues: &mut Queues<SLOTS>) {
+        let slots = self.region.shape().slots();
+        let pins = self.region.shape().pins() as usize;
+        fence(SeqCst); // (A) partner (C): after every retire store, before the first look at a pin
+        for seat in self.seats.iter() {
+            for cell in seat.cells.iter().take(pins) {
+                // (a) Acquire, partners (f) and (h): all reads of a finished borrow come before the next write
+                let pinned = PinWord::slot(cell.load(Acquire), slots).and_then(|slot| self.states.get(slot));
+                if let Some(state) = pinned.filter(|state| state.load(Relaxed) == book::RETIRED) {
+                    state.store(book::HELD, Relaxed);
+                }
+            }
+        }
+        for (slot, state) in self.states.iter().enumerate() {
+            // Acquire: pairs with the Release in a loan's `Drop`, which may have run on another thread.
+            if state.load(Acquire) == book::FREE {
+                state.store(book::CLEAN, Relaxed);
+                let _ = queues.clean.push_back(slot as u16);
+            }
+        }
+        for _ in 0..queues.retired.len() {
+            let Some(slot) = queues.retired.pop_front() else { break };
+            if self.states.get(usize::from(slot)).is_some_and(|state| state.load(Relaxed) == book::HELD) {
+                self.set(slot, book::RETIRED);
+                let _ = queues.retired.push_back(slot);
+            } else {
+                self.set(slot, book::CLEAN);
+                let _ = queues.clean.push_back(slot);
+            }
+        }
+    }
+
+    /// Publishes a filled slot as the next frame. Wait-free; nothing here depends on what consumers do.
+    ///
+    /// **Crash safety:** after the slot word is stored the frame is whole and survives; before, it never existed.
+    ///
+    /// # Errors
+    /// [`PublishError`] if `meta` claims bytes outside the slot or the loan is another producer's; the slot is free
+    /// again and nothing was published.
+    pub fn publish(&self, loan: Loan<'_>, meta: &FrameMeta) -> Result<Published, PublishError> {
+        let shape = self.region.shape();
+        let slot = loan.writing.slot;
+        let ours = self.states.get(usize::from(slot)).is_some_and(|state| core::ptr::eq(state, loan.writing.state));
+        let Some(descriptor) = self.region.descriptor(slot.into()).filter(|_| ours) else {
+            return Err(PublishError::ForeignLoan);
+        };
+        check_meta(meta, shape.slot_size(), shape.user_bytes())?;
+        loan.writing.defuse();
+
+        let number = self.number.get() + 1;
+        let short = Short::of(number);
+        descriptor.number[0].store(number as u32, Relaxed);
+        descriptor.number[1].store((number >> 32) as u32, Relaxed);
+        meta.store(descriptor, self.dropped.get());
+        self.number.set(number);
+        self.set(slot, book::READY);
+        descriptor.word.store(SlotWord::ready(short).bits(), Release); // (b) partner (g): the frame's bytes
+        self.announce(slot, short);
+
+        let mut queues = self.queues.borrow_mut();
+        let _ = queues.ready.push_back(slot);
+        if queues.ready.len() > shape.history() as usize
+            && let Some(oldest) = queues.ready.pop_front()
+            && let Some(descriptor) = self.region.descriptor(oldest.into())
+        {
+            let retired = SlotWord::retired(Short::of(number - u64::from(shape.history())));
+            self.set(oldest, book::RETIRED);
+            descriptor.word.store(retired.bits(), Release); // (d) partner (A), later in this thread, and (j)
+            let _ = queues.retired.push_back(oldest);
+        }
+        drop(queues);
+        Ok(Published { number, asleep: self.ring_the_bell() })
+    }
+
+    /// Tells where the newest frame is. Only `latest` counts; the other two save a search.
+    fn announce(&self, slot: u16, short: Short) {
+        let live = self.region.live();
+        if let Some(entry) = self.region.ring(short.ring_index(self.region.shape().ring_len)) {
+            entry.store(slot.into(), Relaxed);
+        }
+        live.latest_slot.store(slot.into(), Relaxed);
+        live.latest.store(SlotWord::ready(short).bits(), Release); // (c) partner (i): a published frame is not missed
+    }
+
+    /// Changes the bell and looks whether anybody sleeps on it.
+    fn ring_the_bell(&self) -> bool {
+        self.bell.set(self.bell.get().wrapping_add(1));
+        self.region.live().bell.store(self.bell.get(), Release);
+        fence(SeqCst); // (e) partner: the fence in `Consumer::fall_asleep`; without it a wake-up is lost
+        self.region.shape().always_wake() || self.seats.iter().any(|seat| seat.sleeping.load(Relaxed) != 0)
+    }
+
+    /// Clears the seats of consumers that are gone and returns how many there were.
+    ///
+    /// `is_alive` is asked for each seat that shows a trace of use. It may answer `false` only while the caller holds
+    /// the proof (a lock that only a living consumer holds) and keeps it until this returns.
+    pub fn reclaim(&self, mut is_alive: impl FnMut(u32) -> bool) -> u32 {
+        let mut cleared = 0;
+        for (index, seat) in self.seats.iter().enumerate() {
+            let used = seat.pid.load(Relaxed) != 0
+                || seat.sleeping.load(Relaxed) != 0
+                || seat.cells.iter().any(|cell| cell.load(Relaxed) != PinWord::NONE);
+            if used && !is_alive(index as u32) {
+                seat.cells.iter().for_each(|cell| cell.store(PinWord::NONE, Release));
+                seat.sleeping.store(0, Relaxed);
+                seat.cursor.store(0, Relaxed);
+                seat.pid.store(0, Relaxed);
+                cleared += 1;
+            }
+        }
+        cleared
+    }
+
+    /// What the seats say of themselves, for people: `(seat, pid, low bits of the cursor, pins held)`.
+    pub fn seats_in_use(&self) -> impl Iterator<Item = SeatUse> + use<'a, SLOTS> {
+        self.seats.iter().enumerate().filter_map(|(index, seat)| {
+            let pid = seat.pid.load(Relaxed);
+            let pins = seat.cells.iter().filter(|cell| cell.load(Relaxed) != PinWord::NONE).count() as u32;
+            (pid != 0 || pins != 0).then(|| SeatUse {
+                seat: index as u32,
+                pid,
+                cursor: seat.cursor.load(Relaxed),
+                pins,
+                sleeping: seat.sleeping.load(Relaxed) != 0,
+            })
+        })
+    }
+
+    /// Ends the stream: consumers read what is left and are then told. Wake everybody after it.
+    pub fn close(&self) {
+        self.end(LaneState::Closed);
+    }
+
+    /// Tells consumers that another object took this one's place. Wake everybody after it.
+    pub fn supersede(&self) {
+        self.end(LaneState::Superseded);
+    }
+
+    fn end(&self, state: LaneState) {
+        self.region.live().state.store(state as u32, Release);
+        self.ring_the_bell();
+    }
+
+    fn set(&self, slot: u16, state: u32) {
+        if let Some(entry) = self.states.get(usize::from(slot)) {
+            entry.store(state, Relaxed);
+        }
+    }
+}
+
+impl ProducerRole<'_> {
+    /// Tells the consumers of a dead producer's region that another took its place, without becoming its producer.
+    pub fn supersede(self) {
+        let live = self.region.live();
+        live.state.store(LaneState::Superseded as u32, Release);
+        live.bell.store(live.bell.load(Relaxed).wrapping_add(1), Release);
+        fence(SeqCst);
+    }
+}
+
+pub(crate) fn number_of(descriptor: &Descriptor) -> u64 {
+    let [low, high] = descriptor.number.each_ref().map(|half| half.load(Relaxed));
+    u64::from(high) << 32 | u64::from(low)
+}
+
+fn check_meta(meta: &FrameMeta, slot_size: u32, user_bytes: u32) -> Result<(), PublishError> {
+    if meta.layout.bytes > slot_size {
+        return Err(PublishError::TooLong { bytes: meta.layout.bytes, slot_size });
+    }
+    if meta.user_len > user_bytes {
+        return Err(PublishError::UserTooLong { bytes: meta.user_len, room: user_bytes });
+    }
+    let inside = |end: Option<u32>| end.is_some_and(|end| end <= slot_size);
+    match meta.layout.planes().iter().position(|plane| !inside(plane.offset.checked_add(plane.bytes))) {
+        Some(plane) => Err(PublishError::PlaneOutside { plane: plane as u32, slot_size }),
+        None => Ok(()),
+    }
+}
+
+/// What a publish did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[must_use = "if somebody sleeps, wake them"]
+pub struct Published {
+    /// The frame's number in this incarnation, counted from 1.
+    pub number: u64,
+    /// Somebody sleeps on the bell, or the lane was made to wake always: call the system's wake.
+    pub asleep: bool,
+}
+
+/// A seat in use, for people; nothing here is proof of anything.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct SeatUse {
+    /// Which seat.
+    pub seat: u32,
+    /// The consumer's process, as it wrote it itself.
+    pub pid: u32,
+    /// Low 32 bits of the number of the frame it took last.
+    pub cursor: u32,
+    /// Frames that it holds.
+    pub pins: u32,
+    /// It sleeps, or is about to.
+    pub sleeping: bool,
+}
+
+/// The witness of a slot in state WRITING; its drop frees the slot.
+///
+/// # Invariants
+/// At most one exists per slot; made by [`Producer::loan`] alone.
+#[derive(Debug)]
+pub(crate) struct Writing<'p> {
+    slot: u16,
+    word: &'p Word,
+    state: &'p Word,
+}
+
+impl Writing<'_> {
+    pub(crate) const fn slot(&self) -> usize {
+        self.slot as usize
+    }
+
+    fn defuse(&self) {
+        // `publish` takes the slot on: a loan whose book no longer says WRITING has nothing to give back.
+        self.state.store(book::READY, Relaxed);
+    }
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        if self.state.load(Relaxed) == book::WRITING {
+            self.word.store(SlotWord::FREE.bits(), Release);
+            self.state.store(book::FREE, Release); // pairs with the Acquire in `sweep`
+        }
+    }
+}
+
+/// A slot to fill: the bytes are the caller's alone until it is published or dropped.
+///
+/// `Send`: it may be filled on another thread, or by a device, and is published where the producer is. What an earlier
+/// frame left in the slot is still there.
+#[derive(Debug)]
+#[must_use = "publish it, or the frame is lost"]
+pub struct Loan<'p> {
+    region: &'p Region<'p>,
+    writing: Writing<'p>,
+}
+
+impl Loan<'_> {
+    /// Which slot this is, counted from 0.
+    pub const fn slot(&self) -> u32 {
+        self.writing.slot as u32
+    }
+
+    /// The bytes for the user's own metadata.
+    pub fn user_mut(&mut self) -> &mut [u8] {
+        self.region.user_mut(&mut self.writing)
+    }
+}
+
+impl Deref for Loan<'_> {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        self.region.pixels_of_loan(&self.writing)
+    }
+}
+
+impl DerefMut for Loan<'_> {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        self.region.pixels_mut(&mut self.writing)
+    }
+}
+
+impl fmt::Display for SeatUse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "seat {} process {} holds {}", self.seat, self.pid, self.pins)
+    }
+}

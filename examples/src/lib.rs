@@ -1,0 +1,1 @@
+//! Short programs that show camlane at work: see the example targets of this package.
