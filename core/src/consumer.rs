@@ -14,7 +14,7 @@ use crate::sync::{Acquire, AtomicBool, Relaxed, Release, SeqCst, Word, fence};
 use crate::word::{PinWord, Short, SlotWord};
 
 /// How often a read starts again when the producer laps it, before it says [`ReadError::Contended`].
-const TRIES: u32 = 64;
+const TRIES: u32 = if cfg!(loom) { 1 } else { 64 };
 
 /// The end of a lane that reads in place. `Send`, not `Sync`, not `Clone`: one value, used by one thread.
 ///
@@ -39,20 +39,35 @@ impl<'a> Consumer<'a> {
     ///
     /// Clears the seat first: its words may be a dead owner's. `pid` is for people who list the lane's consumers.
     pub fn new(role: SeatRole<'a>, pid: u32) -> Self {
+        let empty = role.region.live().latest.load(Relaxed) == 0;
+        Self::start(role, pid, empty)
+    }
+
+    /// Sits down as one who was there from the beginning: the first frame that [`next`](Self::next) gives is the oldest
+    /// that is left, and those before it count as missed.
+    pub fn from_the_first(role: SeatRole<'a>, pid: u32) -> Self {
+        Self::start(role, pid, true)
+    }
+
+    fn start(role: SeatRole<'a>, pid: u32, started: bool) -> Self {
         let SeatRole { region, seat } = role;
         clear(seat);
         seat.pid.store(pid, Relaxed);
-        let empty = region.live().latest.load(Relaxed) == 0;
         Self {
             region,
             seat,
             held: core::array::from_fn(|_| AtomicBool::new(false)),
             cursor: Cell::new(0),
             drops_seen: Cell::new(region.dropped()),
-            started: Cell::new(empty),
+            started: Cell::new(started),
             delivered: Cell::new(0),
             missed: Cell::new(0),
         }
+    }
+
+    /// Stands up and gives the seat back for another. Frames must be gone by then: they borrow the consumer.
+    pub fn leave(self) -> SeatRole<'a> {
+        SeatRole { region: self.region, seat: self.seat }
     }
 
     /// The region that this consumer reads.

@@ -9,6 +9,7 @@ use crate::layout::{Info, NAME_LEN};
 
 /// All that [`Region::create`](crate::Region::create) writes.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct LaneSpec<'s> {
     /// The lane's shape.
     pub shape: Shape,
@@ -29,6 +30,7 @@ impl LaneSpec<'_> {
 
 /// Texts and numbers for people and viewers; the frames themselves are authoritative.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct InfoSpec<'s> {
     /// The lane's name, at most 64 bytes.
     pub name: &'s str,

@@ -5,7 +5,8 @@
 //! SEAT  | identity 32, sleeping, bell .. 128 | cells, cursor, pid .. 192 |
 //! ```
 //! Little-endian; fixed-width integers only. Deriving zerocopy's `IntoBytes` is the proof that no structure hides
-//! padding; the assertions below pin every offset.
+//! padding (made wherever zerocopy knows the atomics: not on targets without compare-and-swap); the assertions below pin
+//! every offset.
 
 use core::mem::{offset_of, size_of};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -84,7 +85,7 @@ pub struct Header {
 
 /// The words that move: written by the producer alone, two cache lines of their own.
 #[derive(Debug, Default)]
-#[cfg_attr(not(loom), derive(FromBytes, IntoBytes, KnownLayout))]
+#[cfg_attr(all(not(loom), target_has_atomic = "32"), derive(FromBytes, IntoBytes, KnownLayout))]
 #[repr(C)]
 #[allow(missing_docs, reason = "FORMAT.md section 3 describes the words, in this order")]
 pub struct Live {
@@ -123,7 +124,7 @@ pub struct Info {
 
 /// One slot's words: protocol first, then what the frame says about itself, then the details few readers ask for.
 #[derive(Debug, Default)]
-#[cfg_attr(not(loom), derive(FromBytes, IntoBytes, KnownLayout))]
+#[cfg_attr(all(not(loom), target_has_atomic = "32"), derive(FromBytes, IntoBytes, KnownLayout))]
 #[repr(C)]
 #[allow(missing_docs, reason = "FORMAT.md section 6 describes the words, in this order")]
 pub struct Descriptor {
@@ -147,7 +148,7 @@ pub struct Descriptor {
 /// One consumer's row. The first two cache lines are read at every publish, the third only when a scan is due, so a
 /// reader that polls and pins costs the producer no cache miss per frame.
 #[derive(Debug, Default)]
-#[cfg_attr(not(loom), derive(FromBytes, IntoBytes, KnownLayout))]
+#[cfg_attr(all(not(loom), target_has_atomic = "32"), derive(FromBytes, IntoBytes, KnownLayout))]
 #[repr(C)]
 #[allow(missing_docs, reason = "FORMAT.md section 7 describes the words, in this order")]
 pub struct Seat {
@@ -184,10 +185,11 @@ const _: () = {
     assert!(offset_of!(Header, created_ns) == 0x70 && offset_of!(Header, crc) == 0x7c);
     assert!(offset_of!(Info, format) == 0xc0 && offset_of!(Info, boot_id) == 0xe0);
     assert!(offset_of!(Info, boottime_minus_monotonic) == 0xf0 && offset_of!(Info, crc) == 0x13c);
-    assert!(HEADER_LEN == 0x240);
 };
+// Loom's words are larger than 32 bits.
 #[cfg(not(loom))]
 const _: () = {
+    assert!(HEADER_LEN == 0x240);
     assert!(size_of::<Live>() == 128 && align_of::<Live>() == 4);
     assert!(offset_of!(Live, latest) == 0x00 && offset_of!(Live, bell) == 0x04);
     assert!(offset_of!(Live, state) == 0x08 && offset_of!(Live, dropped) == 0x0c);

@@ -3,7 +3,6 @@
 //! Letters in parentheses name the steps of FORMAT.md section 5, where each ordering's partner is written down.
 
 use core::cell::{Cell, RefCell};
-use core::fmt;
 use core::ops::{Deref, DerefMut};
 
 use heapless::{Deque, Vec};
@@ -282,40 +281,9 @@ impl<'a, const SLOTS: usize> Producer<'a, SLOTS> {
         self.region.shape().always_wake() || self.seats.iter().any(|seat| seat.sleeping.load(Relaxed) != 0)
     }
 
-    /// Clears the seats of consumers that are gone and returns how many there were.
-    ///
-    /// `is_alive` is asked for each seat that shows a trace of use. It may answer `false` only while the caller holds
-    /// the proof (a lock that only a living consumer holds) and keeps it until this returns.
-    pub fn reclaim(&self, mut is_alive: impl FnMut(u32) -> bool) -> u32 {
-        let mut cleared = 0;
-        for (index, seat) in self.seats.iter().enumerate() {
-            let used = seat.pid.load(Relaxed) != 0
-                || seat.sleeping.load(Relaxed) != 0
-                || seat.cells.iter().any(|cell| cell.load(Relaxed) != PinWord::NONE);
-            if used && !is_alive(index as u32) {
-                seat.cells.iter().for_each(|cell| cell.store(PinWord::NONE, Release));
-                seat.sleeping.store(0, Relaxed);
-                seat.cursor.store(0, Relaxed);
-                seat.pid.store(0, Relaxed);
-                cleared += 1;
-            }
-        }
-        cleared
-    }
-
-    /// What the seats say of themselves, for people: `(seat, pid, low bits of the cursor, pins held)`.
-    pub fn seats_in_use(&self) -> impl Iterator<Item = SeatUse> + use<'a, SLOTS> {
-        self.seats.iter().enumerate().filter_map(|(index, seat)| {
-            let pid = seat.pid.load(Relaxed);
-            let pins = seat.cells.iter().filter(|cell| cell.load(Relaxed) != PinWord::NONE).count() as u32;
-            (pid != 0 || pins != 0).then(|| SeatUse {
-                seat: index as u32,
-                pid,
-                cursor: seat.cursor.load(Relaxed),
-                pins,
-                sleeping: seat.sleeping.load(Relaxed) != 0,
-            })
-        })
+    /// The seats, to reclaim those of the dead and to list the living; also from another thread.
+    pub const fn seats(&self) -> Seats<'a> {
+        self.seats
     }
 
     /// Ends the stream: consumers read what is left and are then told. Wake everybody after it.
@@ -337,16 +305,6 @@ impl<'a, const SLOTS: usize> Producer<'a, SLOTS> {
         if let Some(entry) = self.states.get(usize::from(slot)) {
             entry.store(state, Relaxed);
         }
-    }
-}
-
-impl ProducerRole<'_> {
-    /// Tells the consumers of a dead producer's region that another took its place, without becoming its producer.
-    pub fn supersede(self) {
-        let live = self.region.live();
-        live.state.store(LaneState::Superseded as u32, Release);
-        live.bell.store(live.bell.load(Relaxed).wrapping_add(1), Release);
-        fence(SeqCst);
     }
 }
 
@@ -378,22 +336,6 @@ pub struct Published {
     pub number: u64,
     /// Somebody sleeps on the bell, or the lane was made to wake always: call the system's wake.
     pub asleep: bool,
-}
-
-/// A seat in use, for people; nothing here is proof of anything.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct SeatUse {
-    /// Which seat.
-    pub seat: u32,
-    /// The consumer's process, as it wrote it itself.
-    pub pid: u32,
-    /// Low 32 bits of the number of the frame it took last.
-    pub cursor: u32,
-    /// Frames that it holds.
-    pub pins: u32,
-    /// It sleeps, or is about to.
-    pub sleeping: bool,
 }
 
 /// The witness of a slot in state WRITING; its drop frees the slot.
@@ -460,11 +402,5 @@ impl Deref for Loan<'_> {
 impl DerefMut for Loan<'_> {
     fn deref_mut(&mut self) -> &mut [u8] {
         self.region.pixels_mut(&mut self.writing)
-    }
-}
-
-impl fmt::Display for SeatUse {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "seat {} process {} holds {}", self.seat, self.pid, self.pins)
     }
 }

@@ -425,6 +425,15 @@ impl<'a> Region<'a> {
         ProducerRole { region: self, seats }
     }
 
+    /// Tells the consumers of a dead producer's region that another took its place. Wake everybody after it.
+    ///
+    /// # Safety
+    /// As 1 and 2 of [`producer_role`](Self::producer_role), at this moment.
+    pub unsafe fn supersede(&self) {
+        self.live.state.store(LaneState::Superseded as u32, Release);
+        self.live.bell.store(self.live.bell.load(Relaxed).wrapping_add(1), Release);
+    }
+
     /// Becomes the consumer in a seat.
     ///
     /// # Safety

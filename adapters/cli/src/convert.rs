@@ -67,7 +67,10 @@ impl fmt::Display for ConvertError {
         match self {
             Self::NoPixels(format) => {
                 let name = format.name();
-                write!(f, "cannot make a picture of format {name}: save the payload and decode it with ffmpeg")
+                write!(
+                    f,
+                    "cannot make a picture of format {name}: save the payload and decode it with ffmpeg"
+                )
             }
             Self::Layout(reason) => write!(f, "the producer described its frame wrongly: {reason}"),
             Self::Damaged(format, reason) => write!(f, "the {} payload is damaged: {reason}", format.name()),
@@ -101,7 +104,9 @@ pub(crate) fn picture(layout: &FrameLayout, payload: &[u8], colour: Colour) -> R
             crate::image::decode(payload).map_err(|error| ConvertError::Damaged(format, error.to_string()))
         }
         (format, None) => Err(ConvertError::NoPixels(format)),
-        (_, Some(Shape::Mono { sample, bayer })) => Ok(raw(frame.mono(sample, bayer, colour.significant_bits))),
+        (_, Some(Shape::Mono { sample, bayer })) => {
+            Ok(raw(frame.mono(sample, bayer, colour.significant_bits)))
+        }
         (_, Some(Shape::Rgb(channels))) => Ok(raw(frame.channels(channels, |rgb| rgb))),
         (_, Some(Shape::Yuv(channels))) => {
             let matrix = Matrix::new(colour);
@@ -131,11 +136,7 @@ impl Frame<'_> {
         &self.payload[at.offset as usize + row * at.stride as usize..][..bytes]
     }
 
-    fn channels(
-        &self,
-        channels: [Channel; 3],
-        rgb: impl Fn([u8; 3]) -> [u8; 3],
-    ) -> Pixels {
+    fn channels(&self, channels: [Channel; 3], rgb: impl Fn([u8; 3]) -> [u8; 3]) -> Pixels {
         let (width, height) = self.size();
         let mut out = Vec::with_capacity(width * height * 3);
         for y in 0..height {
@@ -175,7 +176,9 @@ impl Frame<'_> {
             (None, Sample::Byte) => Pixels::Gray8(rows.collect::<Vec<_>>().concat()),
             (None, Sample::Float) => Pixels::Gray16(stretch(&rows.collect::<Vec<_>>().concat())),
             // Depth has a unit: scaled, it would lie.
-            _ if self.layout.format == PixelFormat::DEPTH16 => Pixels::Gray16(unpack(rows, sample, width, 16)),
+            _ if self.layout.format == PixelFormat::DEPTH16 => {
+                Pixels::Gray16(unpack(rows, sample, width, 16))
+            }
             _ => Pixels::Gray16(unpack(rows, sample, width, significant)),
         }
     }
@@ -220,7 +223,7 @@ fn demosaic(sites: &[u16], order: u8, width: usize, height: usize) -> Vec<u8> {
             let own = site(order, x, y);
             (sum[own], count[own]) = (sites[y * width + x].into(), 1);
             // A picture of one row or column sees no site of some colour: black.
-            out.extend((0..3).map(|colour| (sum[colour] / count[colour].max(1) >> 8) as u8));
+            out.extend((0..3).map(|colour| ((sum[colour] / count[colour].max(1)) >> 8) as u8));
         }
     }
     out
@@ -266,11 +269,7 @@ impl Matrix {
     fn rgb(&self, [y, u, v]: [u8; 3]) -> [u8; 3] {
         let (y, u, v) = ((i32::from(y) - self.black) * self.luma, i32::from(u) - 128, i32::from(v) - 128);
         let byte = |value: i32| ((value + (1 << 15)) >> 16).clamp(0, 255) as u8;
-        [
-            byte(y + self.red_v * v),
-            byte(y + self.green_u * u + self.green_v * v),
-            byte(y + self.blue_u * u),
-        ]
+        [byte(y + self.red_v * v), byte(y + self.green_u * u + self.green_v * v), byte(y + self.blue_u * u)]
     }
 }
 

@@ -34,7 +34,10 @@ impl fmt::Display for ImageError {
             Self::Io(reason) => write!(f, "the image cannot be read: {reason}"),
             Self::Layout(reason) => write!(f, "no slot can hold the image: {reason}"),
             Self::TooLarge { needed, room } => {
-                write!(f, "the image needs {needed} bytes, the slot has {room}: it grew after it was measured")
+                write!(
+                    f,
+                    "the image needs {needed} bytes, the slot has {room}: it grew after it was measured"
+                )
             }
         }
     }
@@ -139,7 +142,9 @@ impl<R: BufRead + Seek> Image<R> {
                 png::ColorType::Rgb => PixelFormat::RGB8,
                 _ => PixelFormat::RGBA8,
             },
-            Self::Jpeg(decoder) if decoder.output_colorspace() == Some(ColorSpace::Luma) => PixelFormat::GRAY8,
+            Self::Jpeg(decoder) if decoder.output_colorspace() == Some(ColorSpace::Luma) => {
+                PixelFormat::GRAY8
+            }
             Self::Jpeg(_) => PixelFormat::RGB8,
             Self::Bmp { .. } => return Err(ImageError::NotDecoded(PixelFormat::BMP)),
         };
@@ -340,7 +345,8 @@ mod tests {
         let layout = image.layout(row_align).unwrap();
         let mut slot = vec![0xEE; layout.bytes as usize];
         assert_eq!(image.decode_into(&layout, &mut slot).unwrap(), copied);
-        let rows: Vec<u8> = slot.chunks(layout.planes()[0].stride as usize).flat_map(|row| &row[..9]).copied().collect();
+        let rows: Vec<u8> =
+            slot.chunks(layout.planes()[0].stride as usize).flat_map(|row| &row[..9]).copied().collect();
         assert_eq!(rows, (0..18).collect::<Vec<u8>>());
     }
 

@@ -189,6 +189,13 @@ enum Band {
     Ramp { boxed: bool },
 }
 
+/// Holds a row's bytes, and what they show of which plane.
+#[derive(Default)]
+struct Drawn {
+    what: Option<(usize, Band)>,
+    bytes: Vec<u8>,
+}
+
 /// Draws the rows of one frame. Each is drawn when it first differs from the one before, so a frame costs a
 /// dozen drawn rows and a memory copy.
 struct Picture<'a> {
@@ -200,7 +207,7 @@ struct Picture<'a> {
     /// Shape of the moving box: left, top, width, height.
     moving: [usize; 4],
     /// The row drawn last, one for even and one for odd rows: Bayer has two kinds.
-    drawn: [(Option<(usize, Band)>, Vec<u8>); 2],
+    drawn: [Drawn; 2],
     colours: Vec<[u8; 3]>,
 }
 
@@ -232,14 +239,14 @@ impl<'a> Picture<'a> {
     fn row(&mut self, plane: usize, row: usize) -> &[u8] {
         let chroma = self.layout.format.info().map_or(1, |info| usize::from(info.chroma.1));
         let band = self.band(if plane == 0 { row } else { row * chroma });
-        let drawn = &mut self.drawn[row % 2];
-        if drawn.0 != Some((plane, band)) {
-            let mut bytes = core::mem::take(&mut drawn.1);
+        let what = Some((plane, band));
+        if self.drawn[row % 2].what != what {
+            let mut bytes = core::mem::take(&mut self.drawn[row % 2].bytes);
             self.paint(band);
             self.pack(plane, row, &mut bytes);
-            self.drawn[row % 2] = (Some((plane, band)), bytes);
+            self.drawn[row % 2] = Drawn { what, bytes };
         }
-        &self.drawn[row % 2].1
+        &self.drawn[row % 2].bytes
     }
 
     fn band(&self, y: usize) -> Band {
@@ -307,12 +314,16 @@ impl<'a> Picture<'a> {
                     (None, colour) => yuv_luma(colour),
                 };
                 let (pixels, group) = sample.group();
-                for (start, bytes) in (0..self.colours.len()).step_by(pixels).zip(bytes.chunks_exact_mut(group)) {
+                for (start, bytes) in
+                    (0..self.colours.len()).step_by(pixels).zip(bytes.chunks_exact_mut(group))
+                {
                     match sample {
                         Sample::Word { bits } => {
                             bytes.copy_from_slice(&(u16::from(grey(start)) << (bits - 8)).to_le_bytes());
                         }
-                        Sample::Float => bytes.copy_from_slice(&(f32::from(grey(start)) / 255.0).to_le_bytes()),
+                        Sample::Float => {
+                            bytes.copy_from_slice(&(f32::from(grey(start)) / 255.0).to_le_bytes());
+                        }
                         // The low bits of packed pixels stay 0.
                         Sample::Byte | Sample::Mipi { .. } => {
                             let last = (start + pixels).min(self.colours.len());
@@ -467,7 +478,9 @@ mod tests {
             let layout = format.layout(44, 10, 1).unwrap();
             let frames = [7, 8, 7 + 0xFFFF].map(|number| drawn(&layout, number, 0));
             for at in layout.planes() {
-                let rows = |frame: usize| frames[frame][at.offset as usize..][..at.bytes as usize].chunks(at.stride as usize);
+                let rows = |frame: usize| {
+                    frames[frame][at.offset as usize..][..at.bytes as usize].chunks(at.stride as usize)
+                };
                 assert!(rows(0).zip(rows(1)).all(|(a, b)| a != b), "{format}");
                 assert!(rows(0).zip(rows(2)).all(|(a, b)| a != b), "{format}");
             }

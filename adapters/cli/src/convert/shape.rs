@@ -109,10 +109,18 @@ pub(crate) fn shape(format: PixelFormat) -> Option<Shape> {
         Shape::Yuv([Channel::new(0, y, 2, 1, 1), Channel::new(0, u, 4, 2, 1), Channel::new(0, v, 4, 2, 1)])
     };
     let semi = |u: u8, v: u8, dx: u8, dy: u8| {
-        Shape::Yuv([Channel::new(0, 0, 1, 1, 1), Channel::new(1, u, 2, dx, dy), Channel::new(1, v, 2, dx, dy)])
+        Shape::Yuv([
+            Channel::new(0, 0, 1, 1, 1),
+            Channel::new(1, u, 2, dx, dy),
+            Channel::new(1, v, 2, dx, dy),
+        ])
     };
     let planar = |u: u8, v: u8, dx: u8, dy: u8| {
-        Shape::Yuv([Channel::new(0, 0, 1, 1, 1), Channel::new(u, 0, 1, dx, dy), Channel::new(v, 0, 1, dx, dy)])
+        Shape::Yuv([
+            Channel::new(0, 0, 1, 1, 1),
+            Channel::new(u, 0, 1, dx, dy),
+            Channel::new(v, 0, 1, dx, dy),
+        ])
     };
     Some(match format {
         PixelFormat::GRAY8 => mono(Sample::Byte, None),

@@ -1,0 +1,509 @@
+//! A consumer of a named lane: reads in place, sleeps without polling, follows a producer that restarts.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use camlane_core::{self as core, FrameMeta, LaneState, PixelFormat};
+
+use crate::attachment::{Attachment, PinnedFrame};
+use crate::error::{Error, WaitError};
+use crate::futex;
+use crate::name::{LaneName, Part};
+use crate::notifier::Notifier;
+use crate::pace::Pace;
+use crate::shm;
+
+/// Longest sleep without a look at what a futex cannot tell: a producer that died, a name that went to another object.
+const LOOK_AROUND: Duration = Duration::from_millis(250);
+/// How often a consumer looks for the producer that follows one that ended or died.
+const LOOK_FOR_SUCCESSOR: Duration = Duration::from_millis(20);
+
+/// Which frames a consumer wants.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Read {
+    /// The newest each time; what came between counts as missed.
+    #[default]
+    Latest,
+    /// Every frame in order, as far as the lane's history reaches.
+    Every,
+}
+
+/// How a consumer waits for the next frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Wait {
+    /// Sleeps until the producer wakes it: least processor time.
+    #[default]
+    Sleep,
+    /// Sleeps most of the period of a regular source and spins for the last moments before a frame is due: frames are in
+    /// hand within microseconds, for about four times the processor time. Sets this thread's timer slack to its least.
+    Adaptive,
+    /// Never sleeps: lowest latency, one processor fully used.
+    Spin,
+}
+
+/// How to open a lane.
+#[derive(Clone, Debug, Default)]
+#[must_use = "finish with `open`"]
+pub struct ConsumerOptions {
+    read: Read,
+    wait: Wait,
+    populate: bool,
+    patience: Duration,
+}
+
+impl ConsumerOptions {
+    /// The newest frames, sleeping, at once.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Which frames to read.
+    pub const fn read(mut self, read: Read) -> Self {
+        self.read = read;
+        self
+    }
+
+    /// How to wait for them.
+    pub const fn wait(mut self, wait: Wait) -> Self {
+        self.wait = wait;
+        self
+    }
+
+    /// Takes all page faults while opening (milliseconds) instead of at the first look at each slot.
+    pub const fn populate(mut self) -> Self {
+        self.populate = true;
+        self
+    }
+
+    /// Waits that long for the lane to appear.
+    pub const fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// Opens the lane.
+    ///
+    /// # Errors
+    /// As [`Consumer::open`].
+    pub fn open(&self, name: &str) -> Result<Consumer, Error> {
+        let name = LaneName::new(name)?;
+        let deadline = Instant::now() + self.patience;
+        let attachment = loop {
+            match Attachment::open(&name, false, self.populate) {
+                Err(Error::NoSuchLane { .. }) if Instant::now() < deadline => {
+                    std::thread::sleep(LOOK_FOR_SUCCESSOR.min(deadline - Instant::now()));
+                }
+                other => break other?,
+            }
+        };
+        Ok(Consumer {
+            name,
+            options: self.clone(),
+            attachment,
+            pace: Pace::default(),
+            pending: Change::default(),
+            seen: None,
+            told_gone: false,
+            looked: Instant::now(),
+            notifier: None,
+            totals: Totals::default(),
+        })
+    }
+}
+
+/// The end of a named lane that reads.
+///
+/// `Send`, not `Clone`: one value for one thread at a time; its frames can go anywhere. It sits in a seat of the lane
+/// until it and its frames are gone. When the producer is restarted or changes its format it moves to the new object by
+/// itself and says so in [`Frame::change`]. In a forked child it does nothing.
+///
+/// **Trust:** frames are `&[u8]` into memory that the producer can write. Whoever can write `/camlane.<lane>.data` (its
+/// owner) must be a camlane producer; with one that you do not trust, be an [`Observer`](crate::Observer).
+///
+/// **Crash safety:** killed at any moment, it keeps its frames pinned until its seat is reclaimed, milliseconds after
+/// somebody needs it; the producer never waits for that.
+#[derive(Debug)]
+pub struct Consumer {
+    name: LaneName,
+    options: ConsumerOptions,
+    attachment: Arc<Attachment>,
+    pace: Pace,
+    pending: Change,
+    seen: Option<(PixelFormat, u32, u32)>,
+    told_gone: bool,
+    /// When it was last seen that the producer lives.
+    looked: Instant,
+    notifier: Option<Notifier>,
+    totals: Totals,
+}
+
+/// What a consumer has counted since it was opened, over all incarnations of the producer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Totals {
+    /// Frames delivered.
+    pub delivered: u64,
+    /// Frames published that this reader skipped or was too slow for.
+    pub missed: u64,
+    /// Frames that the producer could not take, as far as frames delivered tell.
+    pub dropped: u64,
+    /// Producers that took over from another while this consumer was there.
+    pub restarts: u64,
+}
+
+impl Consumer {
+    /// Opens a lane for its newest frames, sleeping while there are none.
+    ///
+    /// # Errors
+    /// - [`Error::NoSuchLane`] with the lanes that there are; [`Error::InvalidName`].
+    /// - [`Error::SeatsTaken`] with who sits there.
+    /// - [`Error::Unusable`]: another version, or no camlane object.
+    /// - [`Error::Permission`], [`Error::System`]: the system refuses.
+    pub fn open(name: &str) -> Result<Self, Error> {
+        ConsumerOptions::new().open(name)
+    }
+
+    /// The lane's name.
+    pub const fn name(&self) -> &LaneName {
+        &self.name
+    }
+
+    /// The lane's shape, of the present incarnation.
+    pub fn shape(&self) -> &core::Shape {
+        self.attachment.data.region.shape()
+    }
+
+    /// What the lane says about itself, of the present incarnation.
+    ///
+    /// # Errors
+    /// [`Error::Unusable`] if the record was damaged.
+    pub fn info(&self) -> Result<core::LaneInfo, Error> {
+        let unusable = |source| Error::Unusable { object: self.name.object(Part::Data), source };
+        self.attachment.data.region.info().map_err(unusable)
+    }
+
+    /// Names the present run of the producer.
+    pub fn incarnation(&self) -> [u32; 4] {
+        self.attachment.data.region.incarnation()
+    }
+
+    /// The seat that this consumer sits in.
+    pub fn seat(&self) -> u32 {
+        self.attachment.seat()
+    }
+
+    /// What was counted so far.
+    pub const fn totals(&self) -> Totals {
+        self.totals
+    }
+
+    /// The addresses at which this process sees the lane's data, to check that nothing was copied.
+    pub fn addresses(&self) -> std::ops::Range<usize> {
+        self.attachment.data.mapping.addresses()
+    }
+
+    /// The next frame, if one is there now.
+    ///
+    /// # Errors
+    /// [`Error::Read`] if this consumer holds all frames it may, or the producer was faster at every try;
+    /// [`Error::Forked`].
+    pub fn try_next(&mut self) -> Result<Option<Frame>, Error> {
+        if let Some(frame) = self.read()? {
+            return Ok(Some(frame));
+        }
+        if let Some(notifier) = &self.notifier {
+            notifier.clear(); // what is published from now on makes it readable again; what was, the next look finds
+            if let Some(frame) = self.read()? {
+                return Ok(Some(frame));
+            }
+        }
+        if self.attachment.core().state() == LaneState::Superseded && self.follow()? {
+            return self.read();
+        }
+        Ok(None)
+    }
+
+    /// Waits for the next frame, at most `timeout`.
+    ///
+    /// # Errors
+    /// - [`WaitError::TimedOut`]: none came, the producer lives.
+    /// - [`WaitError::Closed`]: the producer ended the stream and all of it was read. Said at once the first time;
+    ///   calls after that wait for another producer.
+    /// - [`WaitError::ProducerGone`]: it died. Said as soon as it is noticed, then like `Closed`.
+    /// - [`WaitError::Other`]: as [`try_next`](Self::try_next).
+    pub fn next(&mut self, timeout: Duration) -> Result<Frame, WaitError> {
+        let deadline = Instant::now().checked_add(timeout);
+        loop {
+            let bell = self.attachment.core().bell(); // before the look, so that what comes after the look changes it
+            if let Some(frame) = self.try_next()? {
+                return Ok(frame);
+            }
+            let left = deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
+            self.check_the_producer(left)?;
+            if left.is_zero() {
+                return Err(WaitError::TimedOut);
+            }
+            if self.told_gone {
+                std::thread::sleep(left.min(LOOK_FOR_SUCCESSOR));
+            } else {
+                self.doze(bell, left.min(LOOK_AROUND));
+            }
+        }
+    }
+
+    /// Sleeps or spins until something may have changed. Returns early whenever in doubt.
+    fn doze(&mut self, bell: u32, limit: Duration) {
+        let core = self.attachment.core();
+        let deadline = Instant::now() + limit;
+        match self.options.wait {
+            Wait::Spin => {
+                while core.bell() == bell && Instant::now() < deadline {
+                    std::hint::spin_loop();
+                }
+                return;
+            }
+            Wait::Adaptive => {
+                if let Some(spin) = self.pace.plan(limit) {
+                    if !spin.sleep.is_zero()
+                        && let Some(asleep) = core.fall_asleep(bell)
+                    {
+                        futex::wait(asleep.word(), asleep.expected(), spin.sleep);
+                    }
+                    let until = Instant::now() + spin.spin;
+                    while core.bell() == bell && Instant::now() < until {
+                        std::hint::spin_loop();
+                    }
+                    if core.bell() != bell {
+                        return;
+                    }
+                }
+            }
+            Wait::Sleep => {}
+        }
+        if let Some(notifier) = &self.notifier {
+            notifier.wait(deadline.saturating_duration_since(Instant::now()));
+        } else if let Some(asleep) = core.fall_asleep(bell) {
+            futex::wait(asleep.word(), asleep.expected(), deadline.saturating_duration_since(Instant::now()));
+        }
+    }
+
+    /// Looks whether there is still a producer to wait for, and moves to one that took its place.
+    fn check_the_producer(&mut self, left: Duration) -> Result<(), WaitError> {
+        let state = self.attachment.core().state();
+        if state == LaneState::Live && !self.told_gone {
+            // The question costs a system call, so it is asked when a wait ends in vain, not for each frame.
+            if !left.is_zero() && self.looked.elapsed() < LOOK_AROUND {
+                return Ok(());
+            }
+            if self.attachment.producer_lives() {
+                self.looked = Instant::now();
+                return Ok(());
+            }
+        }
+        if self.follow()? {
+            return Ok(());
+        }
+        let closed = state == LaneState::Closed;
+        if self.told_gone && !left.is_zero() {
+            return Ok(());
+        }
+        // Between the look for frames and the look at the lock it may have published its last.
+        if !self.told_gone && self.unread()? {
+            return Ok(());
+        }
+        self.told_gone = true;
+        Err(if closed { WaitError::Closed } else { WaitError::ProducerGone })
+    }
+
+    fn unread(&self) -> Result<bool, Error> {
+        let core = self.attachment.core();
+        let newest = core.newest()?.map_or(0, |frame| frame.number());
+        Ok(newest > core.position())
+    }
+
+    /// Moves to the object that has the name now, if it is another one.
+    fn follow(&mut self) -> Result<bool, Error> {
+        if !self.attachment.is_here() {
+            return Err(Error::Forked);
+        }
+        match shm::inode_of_name(&self.name.object(Part::Data)) {
+            Some(inode) if inode != self.attachment.data.inode => {}
+            _ => return Ok(false),
+        }
+        let attachment = match Attachment::open(&self.name, true, self.options.populate) {
+            Ok(attachment) => attachment,
+            Err(Error::NoSuchLane { .. }) => return Ok(false), // it went as we came
+            Err(error) => return Err(error),
+        };
+        self.pending.restarted = true;
+        self.totals.restarts += 1;
+        self.told_gone = false;
+        self.pace = Pace::default();
+        if let Some(notifier) = &self.notifier {
+            notifier.move_to(&attachment);
+        }
+        self.attachment = attachment;
+        Ok(true)
+    }
+
+    fn read(&mut self) -> Result<Option<Frame>, Error> {
+        let read = match self.options.read {
+            Read::Latest => core::Consumer::latest,
+            Read::Every => core::Consumer::next,
+        };
+        let Some(pinned) = self.attachment.take(|core| read(core))? else { return Ok(None) };
+        self.totals.delivered += 1;
+        self.totals.missed += pinned.missed();
+        self.totals.dropped += u64::from(pinned.dropped());
+        let meta = pinned.meta();
+        let mut change = std::mem::take(&mut self.pending);
+        let looks = (meta.layout.format, meta.layout.width, meta.layout.height);
+        if let Some((format, width, height)) = self.seen.replace(looks) {
+            change.format = format != looks.0;
+            change.size = (width, height) != (looks.1, looks.2);
+        }
+        if self.options.wait == Wait::Adaptive {
+            self.pace.note(pinned.number(), meta.publish_ns);
+        }
+        Ok(Some(Frame { pinned, meta, change }))
+    }
+
+    /// A descriptor for poll, epoll, tokio or asyncio: readable when [`try_next`](Self::try_next) may have a frame or news.
+    /// Call `try_next` until it gives `None` each time; that makes it unreadable again.
+    ///
+    /// Starts a thread that sleeps on the bell. Waiting with [`next`](Self::next) still works.
+    ///
+    /// # Errors
+    /// [`Error::System`] if no event descriptor or thread can be had.
+    pub fn notifier(&mut self) -> Result<&Notifier, Error> {
+        match &mut self.notifier {
+            Some(notifier) => Ok(notifier),
+            none => Ok(none.insert(Notifier::start(&self.attachment)?)),
+        }
+    }
+
+    pub(crate) fn attachment(&self) -> &Attachment {
+        &self.attachment
+    }
+}
+
+/// Waits until one of several consumers may have a frame, at most `timeout`. Returns the first that does.
+///
+/// # Errors
+/// - [`WaitError::TimedOut`].
+/// - What [`Consumer::next`] would say of the first one that has news instead of frames.
+pub fn wait_any(consumers: &mut [&mut Consumer], timeout: Duration) -> Result<(usize, Frame), WaitError> {
+    let deadline = Instant::now().checked_add(timeout);
+    loop {
+        let bells: Vec<u32> = consumers.iter().map(|consumer| consumer.attachment().core().bell()).collect();
+        for (index, consumer) in consumers.iter_mut().enumerate() {
+            if let Some(frame) = consumer.try_next()? {
+                return Ok((index, frame));
+            }
+        }
+        let left = deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
+        for consumer in consumers.iter_mut() {
+            consumer.check_the_producer(left)?;
+        }
+        if left.is_zero() {
+            return Err(WaitError::TimedOut);
+        }
+        let asleep: Option<Vec<_>> = consumers
+            .iter()
+            .zip(&bells)
+            .map(|(consumer, &bell)| consumer.attachment().core().fall_asleep(bell))
+            .collect();
+        let Some(asleep) = asleep else { continue };
+        let words: Vec<_> = asleep.iter().map(|asleep| (asleep.word(), asleep.expected())).collect();
+        let limit = left.min(if consumers.iter().any(|c| c.told_gone) { LOOK_FOR_SUCCESSOR } else { LOOK_AROUND });
+        if !futex::wait_any(&words, limit) {
+            // Before Linux 5.16: a look at each every millisecond.
+            std::thread::sleep(limit.min(Duration::from_millis(1)));
+        }
+    }
+}
+
+/// What is different from this consumer's previous frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct Change {
+    /// Another run of the producer: numbers start again, and what was lost between the two runs is not known.
+    pub restarted: bool,
+    /// Another pixel format.
+    pub format: bool,
+    /// Another width or height.
+    pub size: bool,
+}
+
+impl Change {
+    /// Tells whether anything changed.
+    pub const fn any(self) -> bool {
+        self.restarted || self.format || self.size
+    }
+}
+
+/// A frame, read in place; `'static`, `Send` and `Sync`. Its bytes do not change until it is dropped.
+#[derive(Debug)]
+#[must_use = "dropping it releases the frame"]
+pub struct Frame {
+    pinned: PinnedFrame,
+    meta: FrameMeta,
+    change: Change,
+}
+
+impl Frame {
+    /// Position in the producer's incarnation, counted from 1, dense.
+    pub fn number(&self) -> u64 {
+        self.pinned.number()
+    }
+
+    /// What the frame says about itself.
+    pub const fn meta(&self) -> &FrameMeta {
+        &self.meta
+    }
+
+    /// Frames published since this reader's previous frame that it did not get.
+    pub fn missed(&self) -> u64 {
+        self.pinned.missed()
+    }
+
+    /// Frames that the producer could not take since this reader's previous frame.
+    pub fn dropped(&self) -> u32 {
+        self.pinned.dropped()
+    }
+
+    /// What is different from this reader's previous frame.
+    pub const fn change(&self) -> Change {
+        self.change
+    }
+
+    /// Names the run of the producer that this frame is from.
+    pub fn incarnation(&self) -> [u32; 4] {
+        self.pinned.attachment().data.region.incarnation()
+    }
+
+    /// The bytes of plane `index`, rows `stride` apart; `None` if the frame has no such plane.
+    pub fn plane(&self, index: usize) -> Option<&[u8]> {
+        let plane = *self.meta.layout.planes().get(index)?;
+        let start = plane.offset as usize;
+        self.get(start..start.checked_add(plane.bytes as usize)?)
+    }
+
+    /// The user's own metadata.
+    pub fn user(&self) -> &[u8] {
+        self.pinned.user()
+    }
+
+    /// Time since the frame was published, if its producer said when.
+    pub fn age(&self) -> Option<Duration> {
+        let published = self.meta.publish_ns;
+        (published != 0).then(|| Duration::from_nanos(crate::clock::monotonic_ns().saturating_sub(published)))
+    }
+}
+
+impl Deref for Frame {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.pinned
+    }
+}

@@ -1,0 +1,97 @@
+//! Sleeping on a shared word. The unsafe code here is the futex system calls, with words that live in shared mappings.
+//!
+//! Shared, never private: `std` and the small wrapper crates use private futexes, which no other process can wake.
+#![allow(unsafe_code)]
+
+use std::sync::atomic::AtomicU32;
+use std::time::Duration;
+
+use nix::errno::Errno;
+
+/// Sleeps until the word is no longer `expected`, somebody wakes it, a signal comes, or `timeout` is over. Whichever it
+/// was, the caller looks again.
+pub(crate) fn wait(word: &AtomicU32, expected: u32, timeout: Duration) {
+    let timeout = timespec(timeout);
+    let null = std::ptr::null::<u32>();
+    // SAFETY: the word is alive and 4-byte aligned (a reference); the time is a valid timespec; the kernel only reads.
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, expected, &raw const timeout, null, 0) };
+}
+
+/// Wakes everybody who sleeps on the word.
+pub(crate) fn wake_all(word: &AtomicU32) {
+    let null = std::ptr::null::<u32>();
+    // SAFETY: the word is alive and aligned; FUTEX_WAKE does not access it.
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, i32::MAX, null, null, 0) };
+}
+
+/// Sleeps until one of the words is no longer as expected, or `timeout` is over. `false`: the system cannot (before
+/// Linux 5.16, or too many words).
+pub(crate) fn wait_any(words: &[(&AtomicU32, u32)], timeout: Duration) -> bool {
+    /// `struct futex_waitv` of linux/futex.h.
+    #[repr(C)]
+    #[derive(Clone, Copy)]
+    struct Waiter {
+        value: u64,
+        address: u64,
+        flags: u32,
+        reserved: u32,
+    }
+    const FUTEX_32: u32 = 2; // shared: without FUTEX_PRIVATE_FLAG
+    let waiters: Vec<Waiter> = words
+        .iter()
+        .map(|(word, value)| Waiter {
+            value: u64::from(*value),
+            address: word.as_ptr().addr() as u64,
+            flags: FUTEX_32,
+            reserved: 0,
+        })
+        .collect();
+    let deadline = crate::clock::monotonic() + timeout;
+    let deadline = timespec(deadline);
+    // SAFETY: the array and the time are alive and valid for the call; the words are alive and aligned.
+    let answer = unsafe {
+        libc::syscall(
+            libc::SYS_futex_waitv,
+            waiters.as_ptr(),
+            waiters.len() as u32,
+            0,
+            &raw const deadline,
+            libc::CLOCK_MONOTONIC,
+        )
+    };
+    answer >= 0 || !matches!(Errno::last(), Errno::ENOSYS | Errno::EINVAL)
+}
+
+fn timespec(duration: Duration) -> libc::timespec {
+    libc::timespec {
+        tv_sec: libc::time_t::try_from(duration.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: duration.subsec_nanos() as libc::c_long,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::Ordering;
+
+    #[test]
+    fn a_changed_word_is_not_slept_on() {
+        let word = AtomicU32::new(1);
+        wait(&word, 0, Duration::from_secs(3600));
+        assert!(wait_any(&[(&word, 0), (&word, 1)], Duration::from_secs(3600)));
+    }
+
+    #[test]
+    fn a_sleeper_is_woken() {
+        let word = AtomicU32::new(0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while word.load(Ordering::Acquire) == 0 {
+                    wait(&word, 0, Duration::from_secs(3600));
+                }
+            });
+            word.store(1, Ordering::Release);
+            wake_all(&word);
+        });
+    }
+}

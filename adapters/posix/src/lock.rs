@@ -1,0 +1,97 @@
+//! Liveness: a byte of the lane's lock file is held for as long as its holder lives, and not a moment longer.
+//!
+//! Open-file-description locks (fcntl(2), Linux 3.15, POSIX.1-2024), because POSIX record locks vanish when *any*
+//! descriptor of the file is closed in the process, `flock` can be taken through a read-only descriptor, and process
+//! ids are re-used. The kernel drops them with the last descriptor, so also after SIGKILL; a stopped process keeps them.
+
+use std::os::fd::OwnedFd;
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::mman::shm_open;
+use nix::sys::stat::{Mode, fchmod, fstat};
+
+use crate::error::Error;
+
+/// A lane's lock file, opened by this handle alone: locks belong to the open file, so each holder opens its own.
+#[derive(Debug)]
+pub(crate) struct LockFile {
+    fd: OwnedFd,
+    object: String,
+}
+
+/// The byte that the producer holds.
+pub(crate) const PRODUCER: u32 = 0;
+
+/// The byte that the consumer in a seat holds.
+pub(crate) const fn seat(index: u32) -> u32 {
+    index + 1
+}
+
+impl LockFile {
+    /// Opens the file, and makes it if it is missing and `mode` is given. `None`: missing.
+    pub(crate) fn open(object: &str, create: Option<Mode>) -> Result<Option<Self>, Error> {
+        let fail = |errno| Error::system("open", object, errno);
+        // Never O_CREAT on what exists (fs.protected_regular); so: open, else create, and again if another was faster.
+        for _ in 0..100 {
+            match shm_open(object, OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()) {
+                Ok(fd) if fstat(&fd).map_err(fail)?.st_nlink == 0 => continue, // removed between look-up and open
+                Ok(fd) => return Ok(Some(Self { fd, object: object.to_owned() })),
+                Err(Errno::ENOENT) => {}
+                Err(errno) => return Err(fail(errno)),
+            }
+            let Some(mode) = create else { return Ok(None) };
+            match shm_open(object, OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC, mode) {
+                Ok(fd) => {
+                    fchmod(&fd, mode).map_err(fail)?;
+                    return Ok(Some(Self { fd, object: object.to_owned() }));
+                }
+                Err(Errno::EEXIST) => {}
+                Err(errno) => return Err(fail(errno)),
+            }
+        }
+        Err(fail(Errno::EAGAIN))
+    }
+
+    /// Takes a byte if no living process has it.
+    pub(crate) fn try_lock(&self, byte: u32) -> Result<bool, Error> {
+        match self.set(byte, libc::F_WRLCK) {
+            Ok(()) => Ok(true),
+            Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
+            Err(errno) => Err(Error::system("lock", &self.object, errno)),
+        }
+    }
+
+    /// Gives a byte back.
+    pub(crate) fn unlock(&self, byte: u32) {
+        let _ = self.set(byte, libc::F_UNLCK);
+    }
+
+    /// Tells whether somebody else holds a byte.
+    pub(crate) fn is_held(&self, byte: u32) -> bool {
+        let mut probe = range(byte, libc::F_WRLCK);
+        match fcntl(&self.fd, FcntlArg::F_OFD_GETLK(&mut probe)) {
+            Ok(_) => i32::from(probe.l_type) != libc::F_UNLCK,
+            Err(_) => true, // cannot tell: nobody is declared dead without proof
+        }
+    }
+
+    /// Tells whether the file still has a name.
+    pub(crate) fn is_linked(&self) -> bool {
+        fstat(&self.fd).is_ok_and(|stat| stat.st_nlink > 0)
+    }
+
+    fn set(&self, byte: u32, kind: i32) -> Result<(), Errno> {
+        fcntl(&self.fd, FcntlArg::F_OFD_SETLK(&range(byte, kind))).map(drop)
+    }
+}
+
+fn range(byte: u32, kind: i32) -> libc::flock {
+    libc::flock {
+        l_type: kind as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: libc::off_t::from(byte),
+        l_len: 1,
+        l_pid: 0, // must be 0 for open-file-description locks
+    }
+}

@@ -1,0 +1,110 @@
+//! A descriptor that becomes readable when frames come, for programs that wait in poll or epoll.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+
+use crate::attachment::Attachment;
+use crate::error::Error;
+use crate::futex;
+
+/// How long the thread may take to notice that it shall move or stop when nothing is published.
+const BEAT: Duration = Duration::from_millis(100);
+
+/// An event descriptor of this consumer alone, written by a thread that sleeps on the bell.
+///
+/// Never shared with a peer: one could fill it, and the producer's write would block.
+#[derive(Debug)]
+pub struct Notifier {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    event: EventFd,
+    attachment: Mutex<Arc<Attachment>>,
+    stop: AtomicBool,
+}
+
+impl Notifier {
+    pub(crate) fn start(attachment: &Arc<Attachment>) -> Result<Self, Error> {
+        let fail = |operation, source| Error::System { operation, object: "notifier".to_owned(), source };
+        let event = EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)
+            .map_err(|errno| fail("make the event descriptor of the", errno.into()))?;
+        let attachment = Mutex::new(Arc::clone(attachment));
+        let shared = Arc::new(Shared { event, attachment, stop: AtomicBool::new(false) });
+        let work = Arc::clone(&shared);
+        let thread = Builder::new()
+            .name("camlane-notify".to_owned())
+            .spawn(move || work.run())
+            .map_err(|source| fail("start the thread of the", source))?;
+        Ok(Self { shared, thread: Some(thread) })
+    }
+
+    /// Makes the descriptor unreadable.
+    pub(crate) fn clear(&self) {
+        let _ = self.shared.event.read();
+    }
+
+    /// Waits until the descriptor is readable.
+    pub(crate) fn wait(&self, limit: Duration) {
+        let millis = u16::try_from(limit.as_millis().max(1)).unwrap_or(u16::MAX);
+        let mut fds = [PollFd::new(self.shared.event.as_fd(), PollFlags::POLLIN)];
+        let _ = poll(&mut fds, PollTimeout::from(millis));
+    }
+
+    pub(crate) fn move_to(&self, attachment: &Arc<Attachment>) {
+        *self.shared.current() = Arc::clone(attachment);
+        let _ = self.shared.event.write(1);
+    }
+}
+
+impl Shared {
+    fn current(&self) -> std::sync::MutexGuard<'_, Arc<Attachment>> {
+        self.attachment.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn run(&self) {
+        let mut known = None;
+        while !self.stop.load(Ordering::Acquire) {
+            let attachment = Arc::clone(&self.current());
+            let core = attachment.core();
+            let bell = core.bell();
+            // What was published before the first look is news too. A look every quarter of a second also makes a dead
+            // producer news: `try_next` and `next` then find out.
+            if known.replace((attachment.data.inode, bell)) != Some((attachment.data.inode, bell)) {
+                let _ = self.event.write(1);
+            }
+            if let Some(asleep) = core.fall_asleep(bell) {
+                futex::wait(asleep.word(), asleep.expected(), BEAT);
+            }
+        }
+    }
+}
+
+impl AsFd for Notifier {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.shared.event.as_fd()
+    }
+}
+
+impl Drop for Notifier {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Release);
+        let attachment = Arc::clone(&self.shared.current());
+        if !attachment.is_here() {
+            std::mem::forget(self.thread.take()); // the thread is the parent's
+            return;
+        }
+        futex::wake_all(attachment.data.region.bell());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! What a producer chooses when it makes a lane.
+
+use camlane_core::{ClockOffsets, FrameLayout, Geometry, InfoSpec, PixelFormat, Shape};
+use nix::sys::stat::Mode;
+
+use crate::error::Error;
+use crate::name::LaneName;
+
+/// Who can reach a lane besides its owner.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Sharing {
+    /// Nobody: all objects have mode 0600.
+    #[default]
+    Owner,
+    /// The owner's group may consume: data 0640, seats and lock 0660.
+    Group,
+    /// The group may consume and everybody may observe: data 0644, seats and lock 0660.
+    Everyone,
+}
+
+impl Sharing {
+    pub(crate) const fn data_mode(self) -> Mode {
+        match self {
+            Self::Owner => Mode::from_bits_truncate(0o600),
+            Self::Group => Mode::from_bits_truncate(0o640),
+            Self::Everyone => Mode::from_bits_truncate(0o644),
+        }
+    }
+
+    /// For seats and the lock file. Who may not write the lock must not read it either: a read lock through a
+    /// read-only descriptor would keep its owner out.
+    pub(crate) const fn seats_mode(self) -> Mode {
+        match self {
+            Self::Owner => Mode::from_bits_truncate(0o600),
+            Self::Group | Self::Everyone => Mode::from_bits_truncate(0o660),
+        }
+    }
+}
+
+/// A lane's shape and what it says about itself.
+///
+/// ```
+/// use camlane::{LaneOptions, PixelFormat};
+/// let options = LaneOptions::for_frames(&PixelFormat::YUYV.layout(1280, 720, 64)?).seats(8).rate(30, 1);
+/// println!("{} bytes of shared memory", options.shape()?.footprint());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "pass it to `Producer::create`"]
+pub struct LaneOptions {
+    geometry: Geometry,
+    format: PixelFormat,
+    size: (u32, u32),
+    rate: (u32, u32),
+    frame_id: String,
+    calibration: String,
+    pub(crate) sharing: Sharing,
+    pub(crate) huge_pages: bool,
+}
+
+impl LaneOptions {
+    /// Frames of at most `slot_size` bytes of anything; 8 seats with 2 pins each, a history of 4, 2 loans, 192 bytes of
+    /// user metadata per frame.
+    pub const fn for_bytes(slot_size: u32) -> Self {
+        Self {
+            geometry: Geometry::new(slot_size).seats(8).pins(2).history(4).loans(2).user_bytes(192),
+            format: PixelFormat::OPAQUE,
+            size: (0, 0),
+            rate: (0, 1),
+            frame_id: String::new(),
+            calibration: String::new(),
+            sharing: Sharing::Owner,
+            huge_pages: false,
+        }
+    }
+
+    /// Frames that look like `layout`; for compressed formats, its bytes are the largest frame.
+    pub const fn for_frames(layout: &FrameLayout) -> Self {
+        let mut this = Self::for_bytes(layout.bytes);
+        this.format = layout.format;
+        this.size = (layout.width, layout.height);
+        this
+    }
+
+    /// Consumers that can be attached at once.
+    pub const fn seats(mut self, seats: u32) -> Self {
+        self.geometry = self.geometry.seats(seats);
+        self
+    }
+
+    /// Frames that each consumer can hold at once, 1 to 8.
+    pub const fn pins(mut self, pins: u32) -> Self {
+        self.geometry = self.geometry.pins(pins);
+        self
+    }
+
+    /// Newest frames that stay readable: how far a reader of every frame may fall behind without a loss.
+    pub const fn history(mut self, history: u32) -> Self {
+        self.geometry = self.geometry.history(history);
+        self
+    }
+
+    /// Loans that the producer can have out at once: buffers queued to a camera.
+    pub const fn loans(mut self, loans: u32) -> Self {
+        self.geometry = self.geometry.loans(loans);
+        self
+    }
+
+    /// Fixes the number of slots, against the rule that makes every loan succeed.
+    pub const fn slots(mut self, slots: u32) -> Self {
+        self.geometry = self.geometry.slots(slots);
+        self
+    }
+
+    /// Bytes per frame for the user's own metadata.
+    pub const fn user_bytes(mut self, bytes: u32) -> Self {
+        self.geometry = self.geometry.user_bytes(bytes);
+        self
+    }
+
+    /// Wakes sleepers at every publish, for observers that wait; otherwise observers have to poll.
+    pub const fn always_wake(mut self) -> Self {
+        self.geometry = self.geometry.always_wake();
+        self
+    }
+
+    /// Frames per second as a fraction, for viewers. Nothing is paced by it.
+    pub const fn rate(mut self, numerator: u32, denominator: u32) -> Self {
+        self.rate = (numerator, denominator);
+        self
+    }
+
+    /// Names the camera's optical frame, at most 64 bytes.
+    pub fn frame_id(mut self, id: &str) -> Self {
+        id.clone_into(&mut self.frame_id);
+        self
+    }
+
+    /// Says where the camera's calibration is, at most 64 bytes: a URI or a hash.
+    pub fn calibration(mut self, reference: &str) -> Self {
+        reference.clone_into(&mut self.calibration);
+        self
+    }
+
+    /// Decides who can reach the lane.
+    pub const fn sharing(mut self, sharing: Sharing) -> Self {
+        self.sharing = sharing;
+        self
+    }
+
+    /// Asks for huge pages behind slots of 2 MiB and more. Takes effect where the system allows them for shared memory
+    /// (`/sys/kernel/mm/transparent_hugepage/shmem_enabled` says `advise`).
+    pub const fn huge_pages(mut self) -> Self {
+        self.huge_pages = true;
+        self
+    }
+
+    /// The shape that follows; [`Shape::footprint`] is the memory it takes.
+    ///
+    /// # Errors
+    /// [`Error::Geometry`] names the number that is out of range.
+    pub fn shape(&self) -> Result<Shape, Error> {
+        let page = page_size();
+        let geometry = self.geometry.paged(page);
+        let huge = self.huge_pages && geometry.shape()?.slot_size() >= HUGE_PAGE;
+        Ok(if huge { geometry.slot_align(HUGE_PAGE) } else { geometry }.shape()?)
+    }
+
+    pub(crate) fn info<'s>(&'s self, name: &'s LaneName, boot_id: [u8; 16], clocks: ClockOffsets) -> InfoSpec<'s> {
+        InfoSpec {
+            name: name.as_str(),
+            frame_id: &self.frame_id,
+            calibration: &self.calibration,
+            format: self.format,
+            size: self.size,
+            rate: self.rate,
+            creator: (std::process::id(), crate::process::start_time(std::process::id()).unwrap_or(0)),
+            boot_id,
+            clocks,
+        }
+    }
+}
+
+const HUGE_PAGE: u32 = 2 << 20;
+
+pub(crate) fn page_size() -> u32 {
+    nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE)
+        .ok()
+        .flatten()
+        .and_then(|size| u32::try_from(size).ok())
+        .unwrap_or(4096)
+}

@@ -1,0 +1,120 @@
+//! Learns the rhythm of a source, to be awake just before the next frame is due.
+
+use std::time::Duration;
+
+use crate::clock;
+
+/// Frames that must agree before anything is planned.
+const ENOUGH: u32 = 8;
+/// What a timer and the scheduler need to wake a thread, with room to spare.
+const WAKE_UP: u64 = 200_000;
+/// Periods below this are spun through: sleeping costs more than it saves.
+const SHORTEST: u64 = 400_000;
+
+/// Period and jitter of a source's publish times, in nanoseconds, as running means.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Pace {
+    last: Option<(u64, u64)>,
+    period: u64,
+    jitter: u64,
+    samples: u32,
+}
+
+/// How to spend the time until the next frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Plan {
+    /// Sleep at most that long first.
+    pub(crate) sleep: Duration,
+    /// Then spin that long.
+    pub(crate) spin: Duration,
+}
+
+impl Pace {
+    /// Notes when a frame was published.
+    pub(crate) fn note(&mut self, number: u64, publish_ns: u64) {
+        if self.samples == 0 && self.last.is_none() {
+            least_timer_slack();
+        }
+        let Some((last_number, last_ns)) = self.last.replace((number, publish_ns)) else { return };
+        if number <= last_number || publish_ns <= last_ns {
+            return;
+        }
+        let period = (publish_ns - last_ns) / (number - last_number);
+        if self.samples == 0 {
+            (self.period, self.jitter) = (period, 0);
+        } else {
+            let off = period.abs_diff(self.period);
+            self.jitter = (self.jitter * 7 + off) / 8;
+            self.period = (self.period * 7 + period) / 8;
+        }
+        self.samples = self.samples.saturating_add(1);
+    }
+
+    /// Plans the wait for the frame after the last one noted. `None`: not regular enough, or overdue by much.
+    pub(crate) fn plan(&self, limit: Duration) -> Option<Plan> {
+        self.plan_at(clock::monotonic_ns(), limit)
+    }
+
+    fn plan_at(&self, now: u64, limit: Duration) -> Option<Plan> {
+        let (_, last) = self.last?;
+        if self.samples < ENOUGH || self.jitter > self.period / 4 {
+            return None;
+        }
+        let slack = self.jitter.saturating_mul(4);
+        let (due, late) = (last + self.period, last + self.period + slack + WAKE_UP);
+        if now >= late {
+            return None; // this one is late beyond the usual: sleep until it comes
+        }
+        let wake = if self.period < SHORTEST { now } else { due.saturating_sub(slack + WAKE_UP) };
+        let sleep = Duration::from_nanos(wake.saturating_sub(now)).min(limit);
+        let spin = Duration::from_nanos(late - now).min(limit).saturating_sub(sleep);
+        Some(Plan { sleep, spin })
+    }
+}
+
+/// Timers of this thread may otherwise be 50 us late (PR_SET_TIMERSLACK(2const)).
+fn least_timer_slack() {
+    let _ = nix::sys::prctl::set_timerslack(1);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    fn steady(frames: u64, period: u64) -> Pace {
+        let mut pace = Pace::default();
+        (1..=frames).for_each(|n| pace.note(n, n * period));
+        pace
+    }
+
+    #[test]
+    fn a_steady_source_is_slept_for_and_spun_for_at_the_end() {
+        let plan = steady(20, 16 * MS).plan_at(20 * 16 * MS + MS, Duration::MAX).unwrap();
+        assert!(plan.sleep > Duration::from_millis(14) && plan.sleep < Duration::from_millis(15));
+        assert!(plan.spin >= Duration::from_micros(400) && plan.spin < Duration::from_millis(1));
+    }
+
+    #[test]
+    fn missed_frames_do_not_change_the_period() {
+        let mut pace = Pace::default();
+        (1..=20).for_each(|n| pace.note(n * 3, n * 3 * 10 * MS));
+        assert_eq!(pace.period, 10 * MS);
+    }
+
+    #[test]
+    fn an_irregular_or_silent_source_is_left_to_the_bell() {
+        let mut pace = Pace::default();
+        (1..=20).for_each(|n| pace.note(n, n * 10 * MS + (n % 2) * 8 * MS));
+        assert_eq!(pace.plan_at(201 * MS, Duration::MAX), None);
+        assert_eq!(steady(20, 16 * MS).plan_at(20 * 16 * MS + 100 * MS, Duration::MAX), None);
+        assert_eq!(steady(3, 16 * MS).plan_at(49 * MS, Duration::MAX), None);
+    }
+
+    #[test]
+    fn a_fast_source_is_spun_for() {
+        let plan = steady(20, MS / 10).plan_at(2 * MS, Duration::MAX).unwrap();
+        assert_eq!(plan.sleep, Duration::ZERO);
+    }
+}

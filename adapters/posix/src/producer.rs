@@ -1,0 +1,423 @@
+//! The producer's end of a named lane, and how such a lane comes into being.
+#![allow(unsafe_code)] // becomes the one producer of a region; extends loans to the life of the shared mapping
+
+use std::mem::ManuallyDrop;
+use std::ops::{Deref, DerefMut};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use camlane_core::{self as core, AttachError, FrameMeta, LaneSpec, LaneState, PublishError, Region, Seats, Shape};
+use nix::sys::stat::Mode;
+
+use crate::clock;
+use crate::error::Error;
+use crate::fork::Owner;
+use crate::futex;
+use crate::keeper::Keeper;
+use crate::lock::{self, LockFile};
+use crate::mapping::{Access, Mapping};
+use crate::name::{LaneName, Part};
+use crate::options::LaneOptions;
+use crate::{process, shm};
+
+/// Slots that an owned producer keeps books for.
+const MAX_BOOKED: usize = 4096;
+type CoreProducer = core::Producer<'static, MAX_BOOKED>;
+
+/// Seats up to which a publish wakes sleepers itself; above, the keeper thread does. One wake costs the caller about
+/// 10 us, eight cost 50.
+const WAKE_INLINE: u32 = 4;
+
+/// The one end of a named lane that writes.
+///
+/// `Send`, not `Sync`, not `Clone`. Dropping it ends the stream and removes the lane's name; frames that consumers hold
+/// stay good. In a forked child it does nothing.
+///
+/// **Crash safety:** killed at any moment, it leaves frames and pins good; its lock falls at once, consumers are told
+/// [`ProducerGone`](crate::WaitError::ProducerGone), and the next producer takes the name.
+#[derive(Debug)]
+pub struct Producer {
+    name: LaneName,
+    // Before `shared`, which holds the mapping: the thread ends first.
+    keeper: Option<Keeper>,
+    shared: Arc<Shared>,
+    data: OwnedFd,
+    seats: OwnedFd,
+    lock: LockFile,
+    owner: Owner,
+}
+
+/// What loans keep alive.
+#[derive(Debug)]
+struct Shared {
+    core: Box<CoreProducer>,
+    // After `core`: fields are dropped in order.
+    data: Mapping,
+    _seats: Mapping,
+}
+
+// SAFETY: core's producer is `Send` but not `Sync` because of its books. Through an `Arc<Shared>` only `Producer`, which is
+// unique and not `Sync`, reaches the books; a `Loan` on another thread touches its own slot's words, which are atomics.
+unsafe impl Sync for Shared {}
+
+impl Producer {
+    /// Makes a lane, or takes over the name of one whose producer is gone.
+    ///
+    /// The lane's memory is reserved and touched before this returns, and the name appears when it is complete.
+    ///
+    /// # Errors
+    /// - [`Error::InvalidName`], [`Error::Geometry`]: what was asked for cannot be.
+    /// - [`Error::Taken`]: a living producer has the name.
+    /// - [`Error::NoSpace`]: /dev/shm is too small; nothing is left behind.
+    /// - [`Error::Permission`], [`Error::System`]: the system refuses.
+    ///
+    /// **Crash safety:** a leftover under a temporary name is removed by the next producer.
+    pub fn create(name: &str, options: &LaneOptions) -> Result<Self, Error> {
+        let name = LaneName::new(name)?;
+        let shape = options.shape()?;
+        let lock = claim(&name, options.sharing.seats_mode())?;
+        let old = Old::find(&name)?;
+
+        let incarnation = random_incarnation()?;
+        let seats_staged = staged(&name.object(Part::Seats));
+        let data_staged = staged(&name.object(Part::Data));
+        for leftover in [&seats_staged, &data_staged] {
+            shm::unlink(leftover)?; // safe under the lock: at most one producer makes them
+        }
+        let seats = Staged::create(&seats_staged, shape.seats_len(), options.sharing.seats_mode())?;
+        let data = Staged::create(&data_staged, shape.data_len(), options.sharing.data_mode())?;
+        let seats_map = Mapping::new(&seats.fd, &seats_staged, 0, shape.seats_len(), Access::Write, true)?;
+        let data_map = Mapping::new(&data.fd, &data_staged, 0, shape.data_len(), Access::Write, !options.huge_pages)?;
+        if options.huge_pages {
+            data_map.advise_huge_pages();
+        }
+        // SAFETY: `Shared` drops core's producer before the mappings; both are new, so no object is in use there.
+        let core_seats = Seats::create(unsafe { seats_map.memory() }, &shape, incarnation)?;
+        let spec = LaneSpec {
+            shape,
+            incarnation,
+            created_ns: clock::boottime_ns(),
+            info: options.info(&name, process::boot_id(), clock::offsets()),
+        };
+        // SAFETY: as above.
+        let region = Region::create(unsafe { data_map.memory() }, &spec)?;
+        // SAFETY: 1. mapped for writing; 2. the lock on byte 0 keeps other producers out, and the object is new; 3. the
+        // seats were made for this region.
+        let role = unsafe { region.producer_role(core_seats) };
+        let core = Box::new(CoreProducer::new(role).map_err(|_| too_many_slots(&shape))?);
+
+        let (seats_name, data_name) = (name.object(Part::Seats), name.object(Part::Data));
+        let seats = seats.publish(&seats_name)?; // seats first: data carries the incarnation that seats must match
+        let data = data.publish(&data_name)?;
+        if let Some(old) = old {
+            old.supersede();
+        }
+        let keeper = Keeper::start(&name, &region, core_seats)?;
+        let shared = Arc::new(Shared { core, data: data_map, _seats: seats_map });
+        log::info!("lane '{name}': {} slots of {} bytes", shape.slots(), shape.slot_size());
+        Ok(Self { name, keeper: Some(keeper), shared, data, seats, lock, owner: Owner::current() })
+    }
+
+    /// The lane's name.
+    pub const fn name(&self) -> &LaneName {
+        &self.name
+    }
+
+    /// The lane's shape.
+    pub fn shape(&self) -> &Shape {
+        self.shared.core.region().shape()
+    }
+
+    /// Names this run of the producer; random.
+    pub fn incarnation(&self) -> [u32; 4] {
+        self.shared.core.region().incarnation()
+    }
+
+    /// Frames published so far.
+    pub fn published(&self) -> u64 {
+        self.shared.core.published()
+    }
+
+    /// Frames that could not be taken so far.
+    pub fn dropped(&self) -> u32 {
+        self.shared.core.dropped()
+    }
+
+    /// Counts frames that were lost before they reached a loan: a driver's error, a full queue.
+    pub fn count_dropped(&self, frames: u32) {
+        if self.owner.is_here() {
+            self.shared.core.count_dropped(frames);
+        }
+    }
+
+    /// Lends a slot to fill; several can be out at once. Never waits for a consumer.
+    ///
+    /// # Errors
+    /// [`Error::Loan`] if consumers hold every slot, which only an over-committed lane allows
+    /// ([`Shape::never_starves`]); seats of the dead are given back first. [`Error::Forked`] in a forked child.
+    pub fn loan(&self) -> Result<Loan, Error> {
+        self.check_owner()?;
+        let loan = match self.shared.core.loan() {
+            Ok(loan) => loan,
+            Err(_) if self.reclaim() > 0 => self.shared.core.loan()?,
+            Err(error) => return Err(error.into()),
+        };
+        // SAFETY: only the lifetime changes. What the loan refers to lies in the box and the mappings inside `Shared`,
+        // which do not move and which `Loan::_shared` keeps alive longer than `Loan::inner`.
+        let inner = unsafe { std::mem::transmute::<core::Loan<'_>, core::Loan<'static>>(loan) };
+        Ok(Loan { inner: ManuallyDrop::new(inner), shared: Arc::clone(&self.shared), owner: self.owner })
+    }
+
+    /// Publishes a filled slot as the next frame, wakes whoever sleeps, and returns the frame's number. `publish_ns` is
+    /// set if it is 0.
+    ///
+    /// # Errors
+    /// [`Error::Publish`] if `meta` claims bytes outside the slot, or the loan is another producer's: nothing was
+    /// published, the slot is free again. [`Error::Forked`] in a forked child.
+    pub fn publish(&self, loan: Loan, meta: &FrameMeta) -> Result<u64, Error> {
+        self.check_owner()?;
+        if !Arc::ptr_eq(&loan.shared, &self.shared) {
+            return Err(PublishError::ForeignLoan.into());
+        }
+        let mut meta = *meta;
+        if meta.publish_ns == 0 {
+            meta.publish_ns = clock::monotonic_ns();
+        }
+        let published = self.shared.core.publish(loan.into_inner(), &meta)?;
+        if published.asleep {
+            self.wake();
+        }
+        Ok(published.number)
+    }
+
+    /// Gives the seats of dead consumers back at once, and returns how many there were. The keeper does it every second.
+    pub fn reclaim(&self) -> u32 {
+        if !self.owner.is_here() {
+            return 0;
+        }
+        reclaim(self.shared.core.seats(), &self.lock)
+    }
+
+    /// Consumers that sit in the lane, as they say themselves.
+    pub fn consumers(&self) -> Vec<core::SeatUse> {
+        self.shared.core.seats().in_use().collect()
+    }
+
+    /// The addresses at which this process sees the lane's data, to check that nothing was copied.
+    pub fn addresses(&self) -> std::ops::Range<usize> {
+        self.shared.data.addresses()
+    }
+
+    fn wake(&self) {
+        match &self.keeper {
+            Some(keeper) if self.shape().seats() > WAKE_INLINE => keeper.ring(),
+            _ => futex::wake_all(self.shared.core.region().bell()),
+        }
+    }
+
+    fn check_owner(&self) -> Result<(), Error> {
+        if self.owner.is_here() { Ok(()) } else { Err(Error::Forked) }
+    }
+}
+
+impl Drop for Producer {
+    fn drop(&mut self) {
+        let keeper = self.keeper.take();
+        if !self.owner.is_here() {
+            // The thread is the parent's; so are the stream and its names.
+            std::mem::forget(keeper);
+            return;
+        }
+        drop(keeper);
+        self.shared.core.close();
+        futex::wake_all(self.shared.core.region().bell());
+        for (part, fd) in [(Part::Data, &self.data), (Part::Seats, &self.seats)] {
+            let object = self.name.object(part);
+            if shm::inode(fd).ok() == shm::inode_of_name(&object)
+                && let Err(error) = shm::unlink(&object)
+            {
+                log::warn!("lane '{}': {error}", self.name);
+            }
+        }
+    }
+}
+
+/// A slot to fill; `'static` and `Send`. Dropping it gives the slot back.
+#[derive(Debug)]
+#[must_use = "publish it, or the frame is lost"]
+pub struct Loan {
+    // Dropped by hand, before `shared`, and not at all in a forked child.
+    inner: ManuallyDrop<core::Loan<'static>>,
+    shared: Arc<Shared>,
+    owner: Owner,
+}
+
+impl Loan {
+    /// Which slot this is, counted from 0.
+    pub fn slot(&self) -> u32 {
+        self.inner.slot()
+    }
+
+    /// The bytes for the user's own metadata.
+    pub fn user_mut(&mut self) -> &mut [u8] {
+        self.inner.user_mut()
+    }
+
+    fn into_inner(self) -> core::Loan<'static> {
+        let mut this = ManuallyDrop::new(self);
+        // SAFETY: `this` is not dropped, so `inner` is taken once. `shared` is released below; the producer holds another.
+        let inner = unsafe { ManuallyDrop::take(&mut this.inner) };
+        // SAFETY: as above: taken once.
+        drop(unsafe { std::ptr::read(&raw const this.shared) });
+        inner
+    }
+}
+
+impl Deref for Loan {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.inner
+    }
+}
+
+impl DerefMut for Loan {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.inner
+    }
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        if self.owner.is_here() {
+            // SAFETY: dropped once, here; `into_inner` does not come by.
+            unsafe { ManuallyDrop::drop(&mut self.inner) };
+        }
+    }
+}
+
+/// Takes byte 0 of the lock file, which is never removed while anybody may hold it.
+fn claim(name: &LaneName, mode: Mode) -> Result<LockFile, Error> {
+    let object = name.object(Part::Lock);
+    loop {
+        let Some(lock) = LockFile::open(&object, Some(mode))? else { continue };
+        if !lock.try_lock(lock::PRODUCER)? {
+            return Err(Error::Taken { lane: name.to_string(), holder: crate::list::holder_of(name) });
+        }
+        if lock.is_linked() {
+            return Ok(lock); // else somebody removed the file meanwhile: a lock on it excludes nobody
+        }
+    }
+}
+
+/// Clears seats whose byte of the lock file nobody holds; holds the byte meanwhile, as core's contract asks.
+pub(crate) fn reclaim(seats: Seats<'_>, lock: &LockFile) -> u32 {
+    let mut proofs = Vec::new();
+    let cleared = seats.reclaim(|index| {
+        let dead = lock.try_lock(lock::seat(index)).unwrap_or(false);
+        if dead {
+            proofs.push(index);
+        }
+        !dead
+    });
+    proofs.into_iter().for_each(|index| lock.unlock(lock::seat(index)));
+    cleared
+}
+
+/// An object under its temporary name; removed again unless it gets its final one.
+struct Staged<'n> {
+    object: &'n str,
+    fd: OwnedFd,
+    done: bool,
+}
+
+impl<'n> Staged<'n> {
+    fn create(object: &'n str, len: u64, mode: Mode) -> Result<Self, Error> {
+        Ok(Self { object, fd: shm::create(object, len, mode)?, done: false })
+    }
+
+    fn publish(mut self, name: &str) -> Result<OwnedFd, Error> {
+        if !shm::rename(self.object, &self.fd, name)? {
+            return Err(Error::System {
+                operation: "find",
+                object: self.object.to_owned(),
+                source: std::io::Error::other(format!(
+                    "shared-memory objects are not files in {} here, which camlane needs",
+                    shm::SHM_DIR
+                )),
+            });
+        }
+        self.done = true;
+        self.fd.try_clone().map_err(|error| Error::System {
+            operation: "keep",
+            object: name.to_owned(),
+            source: error,
+        })
+    }
+}
+
+impl Drop for Staged<'_> {
+    fn drop(&mut self) {
+        if !self.done {
+            let _ = shm::unlink(self.object);
+        }
+    }
+}
+
+fn staged(object: &str) -> String {
+    format!("{object}.new")
+}
+
+/// The object that a dead producer left under the name, if it is one of ours.
+struct Old {
+    mapping: Mapping,
+}
+
+impl Old {
+    /// # Errors
+    /// [`Error::Unusable`] if something that is no lane has the name: it is not ours to replace.
+    fn find(name: &LaneName) -> Result<Option<Self>, Error> {
+        let object = name.object(Part::Data);
+        let Some(fd) = shm::open(&object, true)? else { return Ok(None) };
+        let len = shm::len(&fd).map_err(|errno| Error::system("look at", &object, errno))?;
+        let foreign = |source| Error::Unusable { object: object.clone(), source };
+        if len == 0 {
+            return Err(foreign(AttachError::Foreign));
+        }
+        let mapping = Mapping::new(&fd, &object, 0, len, Access::Write, false)?;
+        // SAFETY: the region is gone before the mapping is.
+        match Region::attach(&unsafe { mapping.memory() }) {
+            Err(source @ (AttachError::Foreign | AttachError::TooShort { .. })) => Err(foreign(source)),
+            _ => Ok(Some(Self { mapping })),
+        }
+    }
+
+    /// Tells its readers to look for the new object.
+    fn supersede(self) {
+        // SAFETY: the region is gone before the mapping is, at the end of this function.
+        let memory = unsafe { self.mapping.memory() };
+        let Ok(region) = Region::attach(&memory) else { return };
+        if region.state() != LaneState::Live {
+            return;
+        }
+        // SAFETY: mapped for writing; byte 0 is held, so its producer is gone and no other comes.
+        unsafe { region.supersede() };
+        futex::wake_all(region.bell());
+    }
+}
+
+fn random_incarnation() -> Result<[u32; 4], Error> {
+    let mut bytes = [0u8; 16];
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut file| std::io::Read::read_exact(&mut file, &mut bytes))
+        .map_err(|source| Error::System { operation: "read", object: "/dev/urandom".to_owned(), source })?;
+    let mut words = [0; 4];
+    for (word, chunk) in words.iter_mut().zip(bytes.chunks_exact(4)) {
+        *word = u32::from_le_bytes([chunk[0], chunk[1], chunk[2], chunk[3]]);
+    }
+    Ok(words)
+}
+
+fn too_many_slots(shape: &Shape) -> Error {
+    let high = MAX_BOOKED as u32;
+    core::GeometryError::OutOfRange { what: "slots", value: shape.slots(), low: 2, high }.into()
+}
