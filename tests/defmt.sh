@@ -15,6 +15,7 @@ log=$(
 
 wanted=(
   'INFO ] shape Shape { slots: 4,'
+  'INFO ] spec LaneSpec { shape: Shape { slots: 4,'
   'INFO ] lane LaneInfo { name: "front-door",'
   'INFO ] published Published { number: 2, asleep: false }'
   'INFO ] frame 2 missed 1 FrameMeta { layout: FrameLayout { format: PixelFormat(1025), width: 96, height: 64,'

@@ -108,7 +108,7 @@ impl<'a> Consumer<'a> {
     pub fn latest(&self) -> Result<Option<Frame<'_>>, ReadError> {
         for _ in 0..TRIES {
             let Some(latest) = self.latest_number() else { return Ok(None) };
-            if self.started.get() && latest.since(Short::of(self.cursor.get())) == 0 {
+            if self.behind(latest) == 0 {
                 return Ok(None);
             }
             if let Some(pinned) = self.try_pin(latest)? {
@@ -129,13 +129,11 @@ impl<'a> Consumer<'a> {
         let history = self.region.shape().history();
         for _ in 0..TRIES {
             let Some(latest) = self.latest_number() else { return Ok(None) };
-            let cursor = Short::of(self.cursor.get());
-            // Differences run forward only. "Half the range is the past" would starve a reader that slept for longer.
-            let behind = latest.since(cursor);
+            let behind = self.behind(latest);
             if behind == 0 {
                 return Ok(None);
             }
-            let first = if behind > history { latest.minus(history - 1) } else { cursor.plus(1) };
+            let first = latest.minus(behind.min(history) - 1);
             for step in 0..behind.min(history) {
                 if let Some(pinned) = self.try_pin(first.plus(step))? {
                     return Ok(self.deliver(pinned));
@@ -157,6 +155,16 @@ impl<'a> Consumer<'a> {
             }
         }
         Err(ReadError::Contended)
+    }
+
+    /// How many numbers `latest` lies ahead of the frame delivered last; before the first, everything is new.
+    ///
+    /// Differences run forward only. "Half the range is the past" would starve a reader that slept for longer.
+    fn behind(&self, latest: Short) -> u32 {
+        match self.cursor.get() {
+            0 => u32::MAX,
+            cursor => latest.since(Short::of(cursor)),
+        }
     }
 
     fn latest_number(&self) -> Option<Short> {

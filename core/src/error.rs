@@ -89,6 +89,10 @@ errors! {
             /// Which slot.
             slot: u32
         } => "the words of slot {slot} contradict each other: create the lane anew",
+        /// Frames were published here, and consumers may hold them.
+        NotNew => "frames were published in this lane: go on with `Producer::take_over`",
+        /// The region carries a byte stream.
+        IsAStream => "this lane carries a byte stream, not frames: use `StreamWriter`",
     }
 
     /// Why a frame was not published.
@@ -107,13 +111,13 @@ errors! {
             /// Bytes of room.
             room: u32
         } => "{bytes} bytes of user metadata do not fit the {room} that the lane has: create it with more `user_bytes`",
-        /// A plane ends beyond the slot.
+        /// A plane ends beyond the frame; readers would see no planes at all.
         PlaneOutside {
             /// Which plane.
             plane: u32,
-            /// Bytes of a slot.
-            slot_size: u32
-        } => "plane {plane} ends beyond the slot of {slot_size} bytes",
+            /// Bytes of the frame.
+            bytes: u32
+        } => "plane {plane} ends beyond the {bytes} bytes of the frame: correct `layout.planes` or `layout.bytes`",
         /// The loan came from another producer.
         ForeignLoan => "this loan belongs to another producer",
     }

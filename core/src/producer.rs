@@ -58,11 +58,15 @@ impl<'a, const SLOTS: usize> Producer<'a, SLOTS> {
     /// Starts with the first frame of a region that nobody has published to.
     ///
     /// # Errors
-    /// [`TakeOverError::TooManySlots`] if the lane has more than `SLOTS`.
+    /// [`TakeOverError`] if the lane has more slots than `SLOTS`, carries no frames, or has some already: consumers may
+    /// hold those.
     pub fn new(role: ProducerRole<'a>) -> Result<Self, TakeOverError> {
         let this = Self::blank(role)?;
-        this.states.iter().for_each(|state| state.store(book::FREE, Relaxed));
-        Ok(this)
+        let holds_a_frame = |descriptor: &Descriptor| {
+            let word = SlotWord::from_bits(descriptor.word.load(Relaxed));
+            matches!(word.state(), SlotState::Ready | SlotState::Retired)
+        };
+        if this.region.descriptors().any(holds_a_frame) { Err(TakeOverError::NotNew) } else { Ok(this) }
     }
 
     /// Goes on where a dead producer stopped, in memory that is never replaced.
@@ -85,7 +89,8 @@ impl<'a, const SLOTS: usize> Producer<'a, SLOTS> {
                 SlotState::Writing => descriptor.word.store(SlotWord::FREE.bits(), Release),
                 SlotState::Ready | SlotState::Retired => {
                     let number = number_of(descriptor);
-                    if number == 0 || Short::of(number) != word.number() {
+                    // No lane lives for 2^63 frames; beyond, sums of numbers could overflow.
+                    if number == 0 || number >> 63 != 0 || Short::of(number) != word.number() {
                         return Err(TakeOverError::Corrupt { slot: slot as u32 });
                     }
                     let _ = found.push((number, slot as u16, word.state()));
@@ -96,10 +101,17 @@ impl<'a, const SLOTS: usize> Producer<'a, SLOTS> {
         found.sort_unstable_by_key(|&(number, ..)| number);
         let newest = found.last().map_or(0, |&(number, ..)| number);
         let mut queues = this.queues.borrow_mut();
+        let mut before: Option<u64> = None;
         for &(number, slot, state) in &found {
             let Some(descriptor) = this.region.descriptor(slot.into()) else { continue };
-            let recent = number + history > newest;
-            if recent && state != SlotState::Ready {
+            let is_recent = |number: u64| number + history > newest;
+            let recent = is_recent(number);
+            // `publish` counts the recent ones from their queue: they must be dense.
+            let follows = before.is_none_or(|before| {
+                if is_recent(before) { number == before + 1 } else { number > before }
+            });
+            before = Some(number);
+            if !follows || recent && state != SlotState::Ready {
                 return Err(TakeOverError::Corrupt { slot: slot.into() });
             } else if recent {
                 this.set(slot, book::READY);
@@ -126,6 +138,9 @@ impl<'a, const SLOTS: usize> Producer<'a, SLOTS> {
     fn blank(role: ProducerRole<'a>) -> Result<Self, TakeOverError> {
         let ProducerRole { region, seats } = role;
         let slots = region.shape().slots();
+        if region.shape().is_stream() {
+            return Err(TakeOverError::IsAStream);
+        }
         let mut states = Vec::new();
         for _ in 0..slots {
             let full = TakeOverError::TooManySlots { slots, room: SLOTS as u32 };
@@ -320,9 +335,10 @@ fn check_meta(meta: &FrameMeta, slot_size: u32, user_bytes: u32) -> Result<(), P
     if meta.user_len > user_bytes {
         return Err(PublishError::UserTooLong { bytes: meta.user_len, room: user_bytes });
     }
-    let inside = |end: Option<u32>| end.is_some_and(|end| end <= slot_size);
+    let bytes = meta.layout.bytes;
+    let inside = |end: Option<u32>| end.is_some_and(|end| end <= bytes);
     match meta.layout.planes().iter().position(|plane| !inside(plane.offset.checked_add(plane.bytes))) {
-        Some(plane) => Err(PublishError::PlaneOutside { plane: plane as u32, slot_size }),
+        Some(plane) => Err(PublishError::PlaneOutside { plane: plane as u32, bytes }),
         None => Ok(()),
     }
 }

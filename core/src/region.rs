@@ -63,6 +63,15 @@ impl<'a> Memory<'a> {
         Ok(())
     }
 
+    /// As `check`, for an object that should be there already.
+    #[cfg(not(loom))]
+    fn check_found(&self, needed: u64) -> Result<(), AttachError> {
+        self.check(needed).map_err(|error| match error {
+            CreateError::TooSmall { needed, found } => AttachError::TooShort { needed, found },
+            _ => AttachError::Misaligned,
+        })
+    }
+
     /// Words of the memory that lie whole inside it. Tears nothing: each is one atomic load or store.
     fn words(&self, offset: usize, bytes: usize) -> &'a [MetaWord] {
         assert!(offset.is_multiple_of(4) && offset.checked_add(bytes).is_some_and(|end| end <= self.len));
@@ -209,12 +218,7 @@ impl<'a> Region<'a> {
     /// [`AttachError`] says what is wrong with it; no input makes this panic.
     #[cfg(not(loom))]
     pub fn attach(memory: &Memory<'a>) -> Result<Self, AttachError> {
-        if !memory.base.addr().get().is_multiple_of(align_of::<Live>()) {
-            return Err(AttachError::Misaligned);
-        }
-        if memory.len < HEADER_LEN {
-            return Err(AttachError::TooShort { needed: HEADER_LEN as u64, found: memory.len as u64 });
-        }
+        memory.check_found(HEADER_LEN as u64)?;
         let state = memory.words(size_of::<Header>() + core::mem::offset_of!(Live, state), 4)[0].load(Relaxed);
         fence(Acquire); // pairs with the Release of `create`: a LIVE object's header is whole
         let mut bytes = [0; size_of::<Header>()];
@@ -569,10 +573,7 @@ impl<'a> Seats<'a> {
     #[cfg(not(loom))]
     pub fn attach(memory: &Memory<'a>, region: &Region<'_>) -> Result<Self, AttachError> {
         let shape = region.shape();
-        memory.check(shape.seats_len()).map_err(|_| AttachError::TooShort {
-            needed: shape.seats_len(),
-            found: memory.len as u64,
-        })?;
+        memory.check_found(shape.seats_len())?;
         let seats = Self::reach(memory, shape);
         for index in 0..shape.seats {
             seats.identified(index, region)?;
@@ -586,10 +587,7 @@ impl<'a> Seats<'a> {
     /// [`AttachError`] if it is not that seat of this region's incarnation.
     #[cfg(not(loom))]
     pub fn attach_one(memory: &Memory<'a>, region: &Region<'_>, index: u32) -> Result<&'a Seat, AttachError> {
-        memory.check(SEAT_LEN as u64).map_err(|_| AttachError::TooShort {
-            needed: SEAT_LEN as u64,
-            found: memory.len as u64,
-        })?;
+        memory.check_found(SEAT_LEN as u64)?;
         let one = Table { base: memory.base, stride: SEAT_LEN, len: 1, lifetime: PhantomData };
         one.get(0).filter(|seat| belongs(seat, region, index)).ok_or(AttachError::OtherIncarnation)
     }
@@ -620,6 +618,7 @@ fn belongs(seat: &Seat, region: &Region<'_>, index: u32) -> bool {
     seat.magic.load(Relaxed) == SEAT_MAGIC
         && seat.layout.load(Relaxed) >> 16 == LAYOUT >> 16
         && seat.index.load(Relaxed) == index
+        && index < region.shape.seats // the producer looks no further: a pin there would protect nothing
         && incarnation == region.incarnation
 }
 

@@ -1,1 +1,3 @@
-//! Tests.
+//! What the tests in `tests/` share.
+
+pub mod reader;

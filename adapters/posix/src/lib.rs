@@ -4,7 +4,7 @@
 mod attachment;
 pub mod clock;
 mod consumer;
-mod copy;
+pub mod copy;
 mod error;
 mod fork;
 mod futex;
@@ -29,6 +29,7 @@ pub use camlane_core::{
 };
 
 pub use consumer::{Change, Consumer, ConsumerOptions, Frame, Read, Totals, Wait, wait_any};
+pub use copy::CopyKind;
 pub use error::{Error, WaitError};
 pub use list::{Details, Health, LaneStatus, remove};
 pub use name::{LaneName, MAX_NAME};

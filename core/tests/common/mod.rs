@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test program uses its own part")]
 #![allow(unsafe_code, reason = "roles in memory that a test creates, and kills its owners, are the test's promise")]
 
-pub mod world;
+pub(crate) mod world;
 
 use core::ptr::NonNull;
 use core::sync::atomic::AtomicU32;
@@ -16,61 +16,61 @@ use camlane_core::{
 };
 
 /// Offsets in DATA that never move.
-pub mod at {
-    pub const RING_OFF: usize = 0x48;
-    pub const DESC_OFF: usize = 0x4c;
-    pub const DESC_STRIDE: usize = 0x50;
-    pub const LATEST: usize = 0x80;
-    pub const BELL: usize = 0x84;
-    pub const STATE: usize = 0x88;
-    pub const DROPPED: usize = 0x8c;
-    pub const LATEST_SLOT: usize = 0x94;
+pub(crate) mod at {
+    pub(crate) const RING_OFF: usize = 0x48;
+    pub(crate) const DESC_OFF: usize = 0x4c;
+    pub(crate) const DESC_STRIDE: usize = 0x50;
+    pub(crate) const LATEST: usize = 0x80;
+    pub(crate) const BELL: usize = 0x84;
+    pub(crate) const STATE: usize = 0x88;
+    pub(crate) const DROPPED: usize = 0x8c;
+    pub(crate) const LATEST_SLOT: usize = 0x94;
     /// In a descriptor.
-    pub const NUMBER: usize = 0x04;
-    pub const LEN: usize = 0x0c;
-    pub const KINDS: usize = 0x38;
-    pub const PLANES: usize = 0x40;
+    pub(crate) const NUMBER: usize = 0x04;
+    pub(crate) const LEN: usize = 0x0c;
+    pub(crate) const KINDS: usize = 0x38;
+    pub(crate) const PLANES: usize = 0x40;
     /// In a seat.
-    pub const SLEEPING: usize = 0x20;
-    pub const CELLS: usize = 0x80;
-    pub const CURSOR: usize = 0xa0;
-    pub const PID: usize = 0xa4;
+    pub(crate) const SLEEPING: usize = 0x20;
+    pub(crate) const CELLS: usize = 0x80;
+    pub(crate) const CURSOR: usize = 0xa0;
+    pub(crate) const PID: usize = 0xa4;
 }
 
 /// The states of a slot word.
-pub const FREE: u32 = 0;
-pub const READY: u32 = 1;
-pub const RETIRED: u32 = 2;
-pub const WRITING: u32 = 3;
+pub(crate) const FREE: u32 = 0;
+pub(crate) const READY: u32 = 1;
+pub(crate) const RETIRED: u32 = 2;
+pub(crate) const WRITING: u32 = 3;
 
 /// A slot word.
-pub fn word(number: u64, state: u32) -> u32 {
+pub(crate) fn word(number: u64, state: u32) -> u32 {
     (number as u32) << 2 | state
 }
 
 /// Memory made of atomic words: whatever the lane does with it, a test may look at and change any word at any time.
 #[derive(Debug)]
-pub struct Words(Box<[AtomicU32]>);
+pub(crate) struct Words(Box<[AtomicU32]>);
 
 impl Words {
     /// `bytes` bytes, rounded up to a word, full of what was there before.
-    pub fn new(bytes: u64) -> Self {
+    pub(crate) fn new(bytes: u64) -> Self {
         Self((0..bytes.div_ceil(4)).map(|_| AtomicU32::new(0xa5a5_a5a5)).collect())
     }
 
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         4 * self.0.len()
     }
 
-    pub fn base(&self) -> *const u8 {
+    pub(crate) fn base(&self) -> *const u8 {
         self.0.as_ptr().cast()
     }
 
-    pub fn memory(&self) -> Memory<'_> {
+    pub(crate) fn memory(&self) -> Memory<'_> {
         self.memory_of(0, self.len())
     }
 
-    pub fn memory_of(&self, offset: usize, len: usize) -> Memory<'_> {
+    pub(crate) fn memory_of(&self, offset: usize, len: usize) -> Memory<'_> {
         assert!(offset + len <= self.len());
         let start = NonNull::from(&*self.0).cast::<u8>();
         // SAFETY: asserted to be inside.
@@ -79,32 +79,32 @@ impl Words {
         unsafe { Memory::from_raw(start, len) }
     }
 
-    pub fn peek(&self, offset: usize) -> u32 {
+    pub(crate) fn peek(&self, offset: usize) -> u32 {
         assert!(offset.is_multiple_of(4));
         self.0[offset / 4].load(Relaxed)
     }
 
-    pub fn poke(&self, offset: usize, value: u32) {
+    pub(crate) fn poke(&self, offset: usize, value: u32) {
         assert!(offset.is_multiple_of(4));
         self.0[offset / 4].store(value, Relaxed);
     }
 
-    pub fn atomic(&self, offset: usize) -> &AtomicU32 {
+    pub(crate) fn atomic(&self, offset: usize) -> &AtomicU32 {
         assert!(offset.is_multiple_of(4));
         &self.0[offset / 4]
     }
 
-    pub fn bytes(&self, offset: usize, len: usize) -> Vec<u8> {
+    pub(crate) fn bytes(&self, offset: usize, len: usize) -> Vec<u8> {
         let words = offset / 4..(offset + len).div_ceil(4);
         let bytes = self.0[words].iter().flat_map(|word| word.load(Relaxed).to_le_bytes());
         bytes.skip(offset % 4).take(len).collect()
     }
 
-    pub fn image(&self) -> Vec<u32> {
+    pub(crate) fn image(&self) -> Vec<u32> {
         self.0.iter().map(|word| word.load(Relaxed)).collect()
     }
 
-    pub fn restore(&self, image: &[u32]) {
+    pub(crate) fn restore(&self, image: &[u32]) {
         self.0.iter().zip(image).for_each(|(word, value)| word.store(*value, Relaxed));
     }
 }
@@ -113,14 +113,14 @@ impl Words {
 ///
 /// The test promises what the roles ask for: one producer acts at a time, and one consumer in each seat.
 #[derive(Debug)]
-pub struct TestLane {
-    pub shape: Shape,
-    pub data: Words,
-    pub seats: Words,
+pub(crate) struct TestLane {
+    pub(crate) shape: Shape,
+    pub(crate) data: Words,
+    pub(crate) seats: Words,
 }
 
 impl TestLane {
-    pub fn new(geometry: Geometry) -> Self {
+    pub(crate) fn new(geometry: Geometry) -> Self {
         let shape = geometry.shape().unwrap();
         let lane = Self { shape, data: Words::new(shape.data_len()), seats: Words::new(shape.seats_len()) };
         let spec = LaneSpec { incarnation: [1, 2, 3, 4], ..LaneSpec::anonymous(shape) };
@@ -129,49 +129,49 @@ impl TestLane {
         lane
     }
 
-    pub fn region(&self) -> Region<'_> {
+    pub(crate) fn region(&self) -> Region<'_> {
         Region::attach(&self.data.memory()).unwrap()
     }
 
-    pub fn all_seats(&self) -> Seats<'_> {
+    pub(crate) fn all_seats(&self) -> Seats<'_> {
         Seats::attach(&self.seats.memory(), &self.region()).unwrap()
     }
 
-    pub fn producer_role(&self) -> ProducerRole<'_> {
+    pub(crate) fn producer_role(&self) -> ProducerRole<'_> {
         // SAFETY: writable; the test lets no two producers act; the seats were created with this region.
         unsafe { self.region().producer_role(self.all_seats()) }
     }
 
-    pub fn producer(&self) -> Producer<'_> {
+    pub(crate) fn producer(&self) -> Producer<'_> {
         Producer::new(self.producer_role()).unwrap()
     }
 
-    pub fn heir(&self) -> Result<Producer<'_>, TakeOverError> {
+    pub(crate) fn heir(&self) -> Result<Producer<'_>, TakeOverError> {
         Producer::take_over(self.producer_role())
     }
 
-    pub fn seat(&self, index: u32) -> &Seat {
+    pub(crate) fn seat(&self, index: u32) -> &Seat {
         let stride = self.shape.seat_stride() as usize;
         let memory = self.seats.memory_of(index as usize * stride, stride);
         Seats::attach_one(&memory, &self.region(), index).unwrap()
     }
 
-    pub fn seat_role(&self, index: u32) -> SeatRole<'_> {
+    pub(crate) fn seat_role(&self, index: u32) -> SeatRole<'_> {
         // SAFETY: the producers of these tests conform; the test lets no two consumers act in one seat.
         unsafe { self.region().seat_role(self.seat(index)) }
     }
 
-    pub fn consumer(&self, seat: u32) -> Consumer<'_> {
+    pub(crate) fn consumer(&self, seat: u32) -> Consumer<'_> {
         Consumer::new(self.seat_role(seat), 1000 + seat)
     }
 
     /// An observer, for a thread in which no loan is being filled.
-    pub fn observer(&self) -> Observer<'_> {
+    pub(crate) fn observer(&self) -> Observer<'_> {
         // SAFETY: the tests that observe have no `&mut [u8]` into the lane meanwhile.
         unsafe { self.region().observer() }
     }
 
-    pub fn live(&self, offset: usize) -> u32 {
+    pub(crate) fn live(&self, offset: usize) -> u32 {
         self.data.peek(offset)
     }
 
@@ -179,55 +179,55 @@ impl TestLane {
         self.data.peek(at::DESC_OFF) as usize + slot as usize * self.data.peek(at::DESC_STRIDE) as usize
     }
 
-    pub fn word_at(&self, slot: u32) -> usize {
+    pub(crate) fn word_at(&self, slot: u32) -> usize {
         self.descriptor(slot)
     }
 
-    pub fn words(&self) -> Vec<u32> {
+    pub(crate) fn words(&self) -> Vec<u32> {
         (0..self.shape.slots()).map(|slot| self.data.peek(self.word_at(slot))).collect()
     }
 
-    pub fn number(&self, slot: u32) -> u64 {
+    pub(crate) fn number(&self, slot: u32) -> u64 {
         let at = self.descriptor(slot) + at::NUMBER;
         u64::from(self.data.peek(at + 4)) << 32 | u64::from(self.data.peek(at))
     }
 
-    pub fn set_number(&self, slot: u32, number: u64) {
+    pub(crate) fn set_number(&self, slot: u32, number: u64) {
         let at = self.descriptor(slot) + at::NUMBER;
         self.data.poke(at, number as u32);
         self.data.poke(at + 4, (number >> 32) as u32);
     }
 
-    pub fn set_len(&self, slot: u32, len: u32) {
+    pub(crate) fn set_len(&self, slot: u32, len: u32) {
         self.data.poke(self.descriptor(slot) + at::LEN, len);
     }
 
-    pub fn ring_at(&self, number: u64) -> usize {
+    pub(crate) fn ring_at(&self, number: u64) -> usize {
         let ring_len = u64::from(self.shape.slots().next_power_of_two());
         self.data.peek(at::RING_OFF) as usize + 4 * (number % ring_len) as usize
     }
 
-    pub fn payload_at(&self, slot: u32) -> usize {
+    pub(crate) fn payload_at(&self, slot: u32) -> usize {
         self.region().payload_offset(slot) as usize
     }
 
-    pub fn payload(&self, slot: u32, len: usize) -> Vec<u8> {
+    pub(crate) fn payload(&self, slot: u32, len: usize) -> Vec<u8> {
         self.data.bytes(self.payload_at(slot), len)
     }
 
-    pub fn cell_at(&self, seat: u32, cell: u32) -> usize {
+    pub(crate) fn cell_at(&self, seat: u32, cell: u32) -> usize {
         (seat * self.shape.seat_stride()) as usize + at::CELLS + 4 * cell as usize
     }
 
     /// Slots that the cells of all seats name.
-    pub fn pins(&self) -> Vec<u32> {
+    pub(crate) fn pins(&self) -> Vec<u32> {
         let cells = (0..self.shape.seats()).flat_map(|seat| (0..8).map(move |cell| (seat, cell)));
         let named = cells.map(|(seat, cell)| self.seats.peek(self.cell_at(seat, cell)) & 0xffff);
         named.filter(|&one_more| one_more != 0).map(|one_more| one_more - 1).collect()
     }
 
     /// Makes the lane look as if its producer had died after frame `newest`: the newest H frames lie in the first slots.
-    pub fn pretend_published(&self, newest: u64) {
+    pub(crate) fn pretend_published(&self, newest: u64) {
         for back in 0..u64::from(self.shape.history()).min(newest) {
             let (slot, number) = (back as u32, newest - back);
             let len = self.shape.slot_size();
@@ -251,14 +251,14 @@ impl TestLane {
 }
 
 /// The bytes of frame `number`: no two numbers give the same first eight bytes, and each byte depends on the number.
-pub fn pattern(number: u64, len: usize) -> Vec<u8> {
+pub(crate) fn pattern(number: u64, len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
     fill(&mut bytes, number);
     bytes
 }
 
 /// Writes the bytes of frame `number`.
-pub fn fill(bytes: &mut [u8], number: u64) {
+pub(crate) fn fill(bytes: &mut [u8], number: u64) {
     for (index, chunk) in bytes.chunks_mut(8).enumerate() {
         let word = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(index as u32 % 61) ^ index as u64;
         chunk.copy_from_slice(&word.to_le_bytes()[..chunk.len()]);
@@ -266,7 +266,7 @@ pub fn fill(bytes: &mut [u8], number: u64) {
 }
 
 /// Fills a loan with the pattern of the frame that it becomes, and publishes it.
-pub fn publish_in(producer: &Producer<'_>, mut loan: Loan<'_>) -> Published {
+pub(crate) fn publish_in(producer: &Producer<'_>, mut loan: Loan<'_>) -> Published {
     let number = producer.published() + 1;
     let len = loan.len() as u32;
     fill(&mut loan, number);
@@ -276,11 +276,11 @@ pub fn publish_in(producer: &Producer<'_>, mut loan: Loan<'_>) -> Published {
 }
 
 /// Loans, fills and publishes the next frame.
-pub fn publish(producer: &Producer<'_>) -> Published {
+pub(crate) fn publish(producer: &Producer<'_>) -> Published {
     publish_in(producer, producer.loan().unwrap())
 }
 
 /// Tells whether a frame holds, from its first to its last byte, what was written for its number.
-pub fn is_whole(frame: &camlane_core::Frame<'_>) -> bool {
+pub(crate) fn is_whole(frame: &camlane_core::Frame<'_>) -> bool {
     **frame == pattern(frame.number(), frame.len())
 }

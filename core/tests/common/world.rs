@@ -10,10 +10,10 @@ use camlane_core::{Consumer, Frame, FrameMeta, Loan, Producer, ReadError};
 use super::{FREE, READY, RETIRED, TestLane, WRITING, at, fill, pattern, word};
 
 /// Room for values that come one after another and are borrowed until the end.
-pub struct Row<T>(Vec<OnceCell<T>>);
+pub(crate) struct Row<T>(Vec<OnceCell<T>>);
 
 impl<T> Row<T> {
-    pub fn new(room: usize) -> Self {
+    pub(crate) fn new(room: usize) -> Self {
         Self((0..room).map(|_| OnceCell::new()).collect())
     }
 
@@ -25,7 +25,7 @@ impl<T> Row<T> {
 
 /// Something that happens to a lane. Numbers choose among what there is, modulo how many there are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Op {
+pub(crate) enum Op {
     Loan,
     /// Writes the loan's pixels again.
     Write(u8),
@@ -95,8 +95,8 @@ struct Seat<'w, 'm> {
 }
 
 /// The lane, its ends, and the model.
-pub struct World<'w, 'm> {
-    pub lane: &'m TestLane,
+pub(crate) struct World<'w, 'm> {
+    pub(crate) lane: &'m TestLane,
     producers: &'w Row<Producer<'m>>,
     consumers: &'w Row<Consumer<'m>>,
     producer: Option<&'w Producer<'m>>,
@@ -108,13 +108,13 @@ pub struct World<'w, 'm> {
     newest: u64,
     dropped: u32,
     seed: u64,
-    pub frames_read: u64,
-    pub loans_refused: u64,
+    pub(crate) frames_read: u64,
+    pub(crate) loans_refused: u64,
 }
 
 impl<'w, 'm> World<'w, 'm> {
     /// A lane whose first frame will have the number `newest + 1`; with `newest` 0 it is new.
-    pub fn new(
+    pub(crate) fn new(
         lane: &'m TestLane,
         producers: &'w Row<Producer<'m>>,
         consumers: &'w Row<Consumer<'m>>,
@@ -151,7 +151,7 @@ impl<'w, 'm> World<'w, 'm> {
     }
 
     /// Does one thing to the lane and to the model, and compares all that can be seen.
-    pub fn apply(&mut self, op: Op) {
+    pub(crate) fn apply(&mut self, op: Op) {
         let (data, seats) = (self.lane.data.image(), self.lane.seats.image());
         match op {
             Op::Loan => self.loan(),
@@ -282,24 +282,24 @@ impl<'w, 'm> World<'w, 'm> {
     }
 
     /// Kills the producer, wherever it is, with its loans.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.loans.drain(..).for_each(|out| mem::forget(out.loan));
         self.producer = None;
     }
 
     /// Tells the model that a producer died when the next frame, in `slot`, was whole and nobody had been told.
-    pub fn died_after_the_slot_word(&mut self, slot: u32, seed: u64, len: u32) {
+    pub(crate) fn died_after_the_slot_word(&mut self, slot: u32, seed: u64, len: u32) {
         let number = self.newest + 1;
         self.now_published(Published { number, seed, len, slot, drops_before: self.dropped });
     }
 
     /// Tells the model how many frames the dead producer had counted as dropped.
-    pub fn died_after_counting(&mut self) {
+    pub(crate) fn died_after_counting(&mut self) {
         self.dropped = self.lane.live(at::DROPPED);
     }
 
     /// A new producer comes, and finds what the model says.
-    pub fn take_over(&mut self) {
+    pub(crate) fn take_over(&mut self) {
         let heir = self.lane.heir().unwrap();
         assert_eq!((heir.published(), heir.dropped()), (self.newest, self.dropped));
         for state in &mut self.slots {
@@ -430,7 +430,7 @@ impl<'w, 'm> World<'w, 'm> {
     }
 
     /// Compares what lies in memory, and what every reader can see, with the model.
-    pub fn check(&self) {
+    pub(crate) fn check(&self) {
         let lane = self.lane;
         let shape = lane.shape;
         for (index, state) in self.slots.iter().enumerate() {
@@ -497,7 +497,7 @@ impl<'w, 'm> World<'w, 'm> {
     }
 
     /// The slot and the content of the loan that would be published.
-    pub fn loan_to_publish(&self, which: u8) -> Option<(u32, u64, u32)> {
+    pub(crate) fn loan_to_publish(&self, which: u8) -> Option<(u32, u64, u32)> {
         let count = self.loans.len();
         let out = self.loans.get(usize::from(which).checked_rem(count)?)?;
         Some((out.loan.slot(), out.seed, out.len))

@@ -35,7 +35,7 @@ fn frames() -> Result<(), Box<dyn std::error::Error>> {
         ..InfoSpec::NOTHING
     };
     let spec = LaneSpec { info, ..LaneSpec::anonymous(shape) };
-    defmt::debug!("spec {}", spec);
+    defmt::info!("spec {}", spec);
     let mut lane = Lane::create_in(&mut memory.0, &spec)?;
     defmt::info!("lane {}", lane.region.info()?);
 
