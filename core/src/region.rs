@@ -557,12 +557,34 @@ impl<'a> Seats<'a> {
     pub fn create(memory: Memory<'a>, shape: &Shape, incarnation: [u32; 4]) -> Result<Self, CreateError> {
         memory.check(shape.seats_len())?;
         for index in 0..shape.seats {
-            let words = memory.words(index as usize * shape.seat_stride as usize, SEAT_LEN);
-            words.iter().for_each(|word| word.store(0, Relaxed));
-            let [a, b, c, d] = incarnation;
-            let identity = [SEAT_MAGIC, LAYOUT, index, shape.pins, a, b, c, d];
-            words.iter().zip(identity).for_each(|(word, value)| word.store(value, Relaxed));
+            write_seat(&memory, index as usize * shape.seat_stride as usize, shape, index, incarnation);
         }
+        Ok(Self::reach(&memory, shape))
+    }
+
+    /// Writes the empty seat `index` at the start of memory that holds this seat alone.
+    ///
+    /// # Errors
+    /// [`CreateError`] if the memory is too small or misaligned.
+    #[cfg(not(loom))]
+    pub fn create_one(
+        memory: Memory<'_>,
+        shape: &Shape,
+        index: u32,
+        incarnation: [u32; 4],
+    ) -> Result<(), CreateError> {
+        memory.check(SEAT_LEN as u64)?;
+        write_seat(&memory, 0, shape, index, incarnation);
+        Ok(())
+    }
+
+    /// Reaches seats that lie `seat_stride` apart and are written one by one, when somebody comes to sit there.
+    ///
+    /// # Errors
+    /// [`CreateError`] if the memory is too small or misaligned.
+    #[cfg(not(loom))]
+    pub fn reserve(memory: Memory<'a>, shape: &Shape) -> Result<Self, CreateError> {
+        memory.check(shape.seats_len())?;
         Ok(Self::reach(&memory, shape))
     }
 
@@ -611,6 +633,15 @@ impl<'a> Seats<'a> {
     pub(crate) fn for_model(seats: &'a [Seat]) -> Self {
         Self(Table::from_slice(seats))
     }
+}
+
+#[cfg(not(loom))]
+fn write_seat(memory: &Memory<'_>, offset: usize, shape: &Shape, index: u32, incarnation: [u32; 4]) {
+    let words = memory.words(offset, SEAT_LEN);
+    words.iter().for_each(|word| word.store(0, Relaxed));
+    let [a, b, c, d] = incarnation;
+    let identity = [SEAT_MAGIC, LAYOUT, index, shape.pins, a, b, c, d];
+    words.iter().zip(identity).for_each(|(word, value)| word.store(value, Relaxed));
 }
 
 fn belongs(seat: &Seat, region: &Region<'_>, index: u32) -> bool {

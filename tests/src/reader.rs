@@ -322,7 +322,7 @@ impl<'b> Lane<'b> {
         let at = usize::try_from(self.seats_off).ok()? + index as usize * self.seat_stride as usize;
         let seat = self.bytes.get(at..at + 192).filter(|_| self.seats_off != 0 && index < self.seats)?;
         let identity = &seat[..4] == b"seat" && u32_at(seat, 0x04) >> 16 == 1 && u32_at(seat, 0x08) == index;
-        if !identity || u32_at(seat, 0x0c) != self.pins || seat[0x10..0x20] != self.incarnation {
+        if !identity || seat[0x10..0x20] != self.incarnation {
             return None;
         }
         let cells = (0..self.pins as usize).map(|cell| u32_at(seat, 0x80 + 4 * cell) & 0xffff);

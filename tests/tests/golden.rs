@@ -7,7 +7,7 @@
 
 use std::fmt::Write;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use camlane_core::stream::{StreamReader, StreamWriter};
 use camlane_core::{
@@ -159,10 +159,17 @@ fn blessing() -> bool {
     std::env::var_os("CAMLANE_BLESS").is_some_and(|value| value == "1")
 }
 
+/// Writes a file anew in one step, as other tests may be reading it.
+fn bless(file: &Path, bytes: &[u8]) {
+    let new = file.with_extension("new");
+    fs::write(&new, bytes).unwrap();
+    fs::rename(&new, file).unwrap();
+}
+
 fn compare(name: &str, made: &[u8]) {
     let file = path(name);
     if blessing() {
-        fs::write(&file, made).unwrap();
+        bless(&file, made);
     }
     let golden = fs::read(&file).unwrap();
     let differs = golden.iter().zip(made).position(|(golden, made)| golden != made);
@@ -395,7 +402,7 @@ fn the_format_numbers_in_the_text_are_those_of_the_table() {
     let (before, rest) = text.split_once(BEGIN).unwrap();
     let (written, after) = rest.split_once(END).unwrap();
     if blessing() {
-        fs::write(&file, format!("{before}{BEGIN}{table}{END}{after}")).unwrap();
+        bless(&file, format!("{before}{BEGIN}{table}{END}{after}").as_bytes());
         return;
     }
     assert!(written == table, "CAMLANE_BLESS=1 writes the table anew, which should be:\n{table}");

@@ -4,19 +4,39 @@
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::Arc;
 
 use camlane_core::{self as core, AttachError, LaneState, ReadError, Region, Seats};
 
+use crate::address::Address;
 use crate::error::Error;
 use crate::fork::Owner;
 use crate::lock::{self, LockFile};
 use crate::mapping::{Access, Mapping};
 use crate::name::{LaneName, Part};
+use crate::sealed::{self, Connection, Role};
 use crate::shm::{self, Inode};
 
 /// How often opening starts again when the lane is replaced meanwhile.
 const TRIES: u32 = 16;
+
+/// How to open a lane for reading.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Opening {
+    /// Count frames that came before as missed.
+    pub(crate) from_the_first: bool,
+    /// Take all page faults now.
+    pub(crate) populate: bool,
+    /// Users besides this one and root that may serve a sealed lane.
+    pub(crate) trusted: Vec<u32>,
+}
+
+impl Opening {
+    fn trusted(&self) -> Vec<u32> {
+        [&self.trusted[..], &[0, nix::unistd::geteuid().as_raw()]].concat()
+    }
+}
 
 /// A lane's DATA object, mapped read-only.
 #[derive(Debug)]
@@ -37,7 +57,7 @@ impl Data {
         Self::map(&fd, &object, populate)
     }
 
-    fn map(fd: &OwnedFd, object: &str, populate: bool) -> Result<Self, Error> {
+    pub(crate) fn map(fd: &OwnedFd, object: &str, populate: bool) -> Result<Self, Error> {
         let unusable = |source| Error::Unusable { object: object.to_owned(), source };
         let fail = |errno| Error::system("look at", object, errno);
         let (len, inode) = (shm::len(fd).map_err(fail)?, shm::inode(fd).map_err(fail)?);
@@ -62,8 +82,17 @@ pub(crate) struct Attachment {
     owner: Owner,
     pub(crate) data: Data,
     _page: Mapping,
-    // Last: while the byte is held, the producer leaves the seat alone.
-    lock: LockFile,
+    // Last: while it is there, the producer leaves the seat alone.
+    proof: Proof,
+}
+
+/// What proves this consumer alive to its producer, and the producer to it.
+#[derive(Debug)]
+enum Proof {
+    /// The seat's byte of a named lane's lock file.
+    Lock(LockFile),
+    /// The connection to a sealed lane's broker.
+    Connection(OwnedFd),
 }
 
 // SAFETY: core's consumer is `Send` but not `Sync` because of its counters. Only the one `Consumer` that owns this
@@ -72,11 +101,35 @@ pub(crate) struct Attachment {
 unsafe impl Sync for Attachment {}
 
 impl Attachment {
-    /// Opens the lane and takes a free seat. `from_the_first` counts frames that came before as missed.
-    pub(crate) fn open(name: &LaneName, from_the_first: bool, populate: bool) -> Result<Arc<Self>, Error> {
+    /// Opens the lane and takes a free seat.
+    pub(crate) fn open(address: &Address, opening: &Opening) -> Result<Arc<Self>, Error> {
+        match address.socket() {
+            None => Self::open_named(address.name(), opening),
+            Some(path) => Self::open_sealed(address, path, opening),
+        }
+    }
+
+    fn open_sealed(address: &Address, path: &Path, opening: &Opening) -> Result<Arc<Self>, Error> {
+        let object = address.to_string();
+        let unusable = |source| Error::Unusable { object: object.clone(), source };
+        let Some(connection) = sealed::connect(path, Role::Pin, false, &opening.trusted())? else {
+            return Err(Error::NoSuchLane { lane: object, running: crate::list::names() });
+        };
+        let Connection { socket, data, seat: Some((seat, page)) } = connection else {
+            return Err(unusable(AttachError::Corrupt { what: "welcome" }));
+        };
+        let data = Data::map(&data, &object, opening.populate)?;
+        if seat >= data.region.shape().seats() {
+            return Err(unusable(AttachError::Corrupt { what: "seat" }));
+        }
+        let page = Mapping::new(&page, &object, 0, data.region.shape().seat_stride().into(), Access::Write, true)?;
+        Self::occupy(data, seat, page, Proof::Connection(socket), opening.from_the_first).map_err(unusable)
+    }
+
+    fn open_named(name: &LaneName, opening: &Opening) -> Result<Arc<Self>, Error> {
         let mut problem = None;
         for _ in 0..TRIES {
-            let data = match Data::open(name, populate) {
+            let data = match Data::open(name, opening.populate) {
                 Ok(data) => data,
                 // A lane that is being made is complete before it has its name, so this is rare and short.
                 Err(error @ Error::Unusable { source: AttachError::NotReady, .. }) => {
@@ -86,7 +139,7 @@ impl Attachment {
                 }
                 Err(error) => return Err(error),
             };
-            match Self::sit_down(name, data, from_the_first) {
+            match Self::sit_down(name, data, opening.from_the_first) {
                 Ok(attachment) => return Ok(attachment),
                 // The name went to another incarnation between the two objects: both again.
                 Err(error @ Error::Unusable { source: AttachError::OtherIncarnation, .. }) => problem = Some(error),
@@ -119,25 +172,32 @@ impl Attachment {
             let stride = u64::from(shape.seat_stride());
             let offset = u64::from(seat) * stride;
             let page = Mapping::new(&seats, &seats_object, offset, stride, Access::Write, true)?;
-            // SAFETY: `Attachment::drop` drops the consumer, the last user, before the fields; nothing is created in it.
-            let words = Seats::attach_one(&unsafe { page.memory() }, &data.region, seat).map_err(unusable)?;
-            // SAFETY: 1. the caller of `Consumer::open` trusts who can write the lane, see there; 2. byte `seat + 1` is
-            // held and the seat belongs to this incarnation.
-            let role = unsafe { data.region.seat_role(words) };
-            let pid = std::process::id();
-            let consumer = if from_the_first {
-                core::Consumer::from_the_first(role, pid)
-            } else {
-                core::Consumer::new(role, pid)
-            };
-            let consumer = ManuallyDrop::new(consumer);
-            return Ok(Arc::new(Self { consumer, seat, owner: Owner::current(), data, _page: page, lock }));
+            return Self::occupy(data, seat, page, Proof::Lock(lock), from_the_first).map_err(unusable);
         }
         Err(Error::SeatsTaken {
             lane: name.to_string(),
             seats: shape.seats(),
             holders: crate::list::seat_holders(name, &data.region),
         })
+    }
+
+    fn occupy(
+        data: Data,
+        seat: u32,
+        page: Mapping,
+        proof: Proof,
+        from_the_first: bool,
+    ) -> Result<Arc<Self>, AttachError> {
+        // SAFETY: `Attachment::drop` drops the consumer, the last user, before the fields; nothing is created in it.
+        let words = Seats::attach_one(&unsafe { page.memory() }, &data.region, seat)?;
+        // SAFETY: 1. who opens a lane trusts its producer, see `Consumer`; 2. `proof` keeps everybody else out of the seat,
+        // which belongs to this incarnation.
+        let role = unsafe { data.region.seat_role(words) };
+        let pid = std::process::id();
+        let consumer =
+            if from_the_first { core::Consumer::from_the_first(role, pid) } else { core::Consumer::new(role, pid) };
+        let consumer = ManuallyDrop::new(consumer);
+        Ok(Arc::new(Self { consumer, seat, owner: Owner::current(), data, _page: page, proof }))
     }
 
     pub(crate) fn core(&self) -> &core::Consumer<'static> {
@@ -154,7 +214,20 @@ impl Attachment {
 
     /// Tells whether the producer of this incarnation still lives. `true` in doubt.
     pub(crate) fn producer_lives(&self) -> bool {
-        self.data.region.state() == LaneState::Live && self.lock.is_held(lock::PRODUCER)
+        self.data.region.state() == LaneState::Live
+            && match &self.proof {
+                Proof::Lock(lock) => lock.is_held(lock::PRODUCER),
+                Proof::Connection(socket) => Connection::is_served(socket),
+            }
+    }
+
+    /// Tells whether another object may have taken this one's place.
+    pub(crate) fn may_be_replaced(&self, address: &Address) -> bool {
+        match &self.proof {
+            Proof::Lock(_) => shm::inode_of_name(&address.name().object(Part::Data))
+                .is_some_and(|inode| inode != self.data.inode),
+            Proof::Connection(socket) => !Connection::is_served(socket),
+        }
     }
 
     /// Reads one frame by `read` and lets it live as long as the attachment does.
@@ -178,7 +251,9 @@ impl Drop for Attachment {
         if self.owner.is_here() {
             // SAFETY: dropped once, here, before the mappings.
             unsafe { ManuallyDrop::drop(&mut self.consumer) };
-            self.lock.unlock(lock::seat(self.seat));
+            if let Proof::Lock(lock) = &self.proof {
+                lock.unlock(lock::seat(self.seat));
+            }
         }
     }
 }

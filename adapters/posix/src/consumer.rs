@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use camlane_core::{self as core, FrameMeta, LaneState, PixelFormat};
 
-use crate::attachment::{Attachment, PinnedFrame};
+use crate::address::Address;
+use crate::attachment::{Attachment, Opening, PinnedFrame};
 use crate::error::{Error, WaitError};
 use crate::futex;
-use crate::name::{LaneName, Part};
+use crate::name::LaneName;
 use crate::notifier::Notifier;
 use crate::pace::Pace;
-use crate::shm;
 
 /// Longest sleep without a look at what a futex cannot tell: a producer that died, a name that went to another object.
 const LOOK_AROUND: Duration = Duration::from_millis(250);
@@ -48,7 +48,7 @@ pub enum Wait {
 pub struct ConsumerOptions {
     read: Read,
     wait: Wait,
-    populate: bool,
+    opening: Opening,
     patience: Duration,
 }
 
@@ -71,8 +71,14 @@ impl ConsumerOptions {
     }
 
     /// Takes all page faults while opening (milliseconds) instead of at the first look at each slot.
-    pub const fn populate(mut self) -> Self {
-        self.populate = true;
+    pub fn populate(mut self) -> Self {
+        self.opening.populate = true;
+        self
+    }
+
+    /// Accepts a sealed lane that this user serves; else it must be this process's own user, or root.
+    pub fn trust_user(mut self, uid: u32) -> Self {
+        self.opening.trusted.push(uid);
         self
     }
 
@@ -86,11 +92,11 @@ impl ConsumerOptions {
     ///
     /// # Errors
     /// As [`Consumer::open`].
-    pub fn open(&self, name: &str) -> Result<Consumer, Error> {
-        let name = LaneName::new(name)?;
+    pub fn open(&self, address: &str) -> Result<Consumer, Error> {
+        let address: Address = address.parse()?;
         let deadline = Instant::now() + self.patience;
         let attachment = loop {
-            match Attachment::open(&name, false, self.populate) {
+            match Attachment::open(&address, &self.opening) {
                 Err(Error::NoSuchLane { .. }) if Instant::now() < deadline => {
                     std::thread::sleep(LOOK_FOR_SUCCESSOR.min(deadline - Instant::now()));
                 }
@@ -98,7 +104,7 @@ impl ConsumerOptions {
             }
         };
         Ok(Consumer {
-            name,
+            address,
             options: self.clone(),
             attachment,
             pace: Pace::default(),
@@ -125,7 +131,7 @@ impl ConsumerOptions {
 /// somebody needs it; the producer never waits for that.
 #[derive(Debug)]
 pub struct Consumer {
-    name: LaneName,
+    address: Address,
     options: ConsumerOptions,
     attachment: Arc<Attachment>,
     pace: Pace,
@@ -159,13 +165,18 @@ impl Consumer {
     /// - [`Error::SeatsTaken`] with who sits there.
     /// - [`Error::Unusable`]: another version, or no camlane object.
     /// - [`Error::Permission`], [`Error::System`]: the system refuses.
-    pub fn open(name: &str) -> Result<Self, Error> {
-        ConsumerOptions::new().open(name)
+    pub fn open(address: &str) -> Result<Self, Error> {
+        ConsumerOptions::new().open(address)
     }
 
     /// The lane's name.
     pub const fn name(&self) -> &LaneName {
-        &self.name
+        self.address.name()
+    }
+
+    /// Where the lane is.
+    pub const fn address(&self) -> &Address {
+        &self.address
     }
 
     /// The lane's shape, of the present incarnation.
@@ -178,7 +189,7 @@ impl Consumer {
     /// # Errors
     /// [`Error::Unusable`] if the record was damaged.
     pub fn info(&self) -> Result<core::LaneInfo, Error> {
-        let unusable = |source| Error::Unusable { object: self.name.object(Part::Data), source };
+        let unusable = |source| Error::Unusable { object: self.address.to_string(), source };
         self.attachment.data.region.info().map_err(unusable)
     }
 
@@ -326,13 +337,13 @@ impl Consumer {
         if !self.attachment.is_here() {
             return Err(Error::Forked);
         }
-        match shm::inode_of_name(&self.name.object(Part::Data)) {
-            Some(inode) if inode != self.attachment.data.inode => {}
-            _ => return Ok(false),
+        if !self.attachment.may_be_replaced(&self.address) {
+            return Ok(false);
         }
-        let attachment = match Attachment::open(&self.name, true, self.options.populate) {
+        let opening = Opening { from_the_first: true, ..self.options.opening.clone() };
+        let attachment = match Attachment::open(&self.address, &opening) {
             Ok(attachment) => attachment,
-            Err(Error::NoSuchLane { .. }) => return Ok(false), // it went as we came
+            Err(Error::NoSuchLane { .. }) => return Ok(false), // not there yet, or gone as we came
             Err(error) => return Err(error),
         };
         self.pending.restarted = true;

@@ -1,6 +1,61 @@
 //! Hand camera frames to other processes on Linux: one camera, many readers, zero copies, no daemon.
-#![warn(missing_docs)]
+//!
+//! ```text
+//!  camera process                       shared memory                        any number of readers
+//!  camera --fills--> Loan --publish-->  | slot | slot | slot | slot | <----- Frame (pinned, read in place)
+//!                     ^                    frame 7  8    9   (free)          Frame
+//!                     +-- Producer::loan()         bell ~~ futex ~~~~~~~~~~> Consumer::next(timeout)
+//! ```
+//!
+//! ```
+//! use std::time::Duration;
+//! use camlane::{Consumer, FrameMeta, LaneOptions, PixelFormat, Producer};
+//!
+//! # let name = &format!("doc-{}", std::process::id());
+//! // In the camera's process:
+//! let layout = PixelFormat::GRAY8.layout(640, 480, 64)?;
+//! let producer = Producer::create(name, &LaneOptions::for_frames(&layout))?;
+//! // In a reader's:
+//! let mut lane = Consumer::open(name)?;
+//!
+//! let mut loan = producer.loan()?; // a slot that is ours alone
+//! loan.fill(42); // the camera writes here
+//! producer.publish(loan, &FrameMeta::new(layout))?;
+//!
+//! let frame = lane.next(Duration::from_secs(1))?; // the same bytes, where they lie
+//! assert_eq!((frame.number(), frame[0], frame.missed()), (1, 42, 0));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What is guaranteed
+//!
+//! Given a conforming producer, the bytes behind a [`Frame`] do not change and stay mapped until it is dropped, whatever any
+//! consumer does, dies or stops. In a sealed lane that holds against hostile consumers and observers too; in a named
+//! lane, against those that cannot write the lane's objects. With a producer that you do not trust, be an [`Observer`]:
+//! bytes may be anything, every operation stays bounded, and no `&[u8]` is handed out.
+//!
+//! - The producer never waits for a consumer, and nothing in [`Producer::publish`] depends on what consumers do.
+//! - A consumer that dies keeps its frames pinned until its seat is reclaimed: at once when somebody needs it, else
+//!   within a second. One that is stopped keeps them; a time-out never takes a frame away.
+//! - What a reader missed is counted exactly, and apart from what the camera dropped.
+//! - A producer that restarts, with other sizes or formats too, is followed, and the consumer is told ([`Change`]).
+//!
+//! # Kinds of lanes
+//!
+//! | | named, `front-door` | sealed, `sealed:front-door` | fixed, [`core::Lane`] |
+//! |---|---|---|---|
+//! | lies in | `/dev/shm`, three objects | memfds, handed out over a socket | one slice of bytes |
+//! | for | peers of one user or group, any language | consumers trusted less than the camera | firmware, tests |
+//! | a consumer can write | its own page; as the same user, by opening the objects, anything | its own page, nothing else | the slice |
+//! | truncated under a reader (SIGBUS) | by who may write the objects | by nobody | by nobody |
+//! | told alive by | a byte of a lock file | its connection | the caller |
+//! | admission | file modes ([`Sharing`]) | [`Policy`] over the peer's credentials | the caller |
+//!
+//! # What it will never do
+//!
+//! Send frames to another machine, queue them on disk, convert pixels, or wait for the slowest reader.
 
+mod address;
 mod attachment;
 pub mod clock;
 mod consumer;
@@ -19,15 +74,17 @@ mod options;
 mod pace;
 mod process;
 mod producer;
+mod sealed;
 mod shm;
 
 pub use camlane_core as core;
 pub use camlane_core::format;
 pub use camlane_core::{
     Clock, ClockOffsets, Colour, Details as FrameDetails, Flags, FrameLayout, FrameMeta, LaneInfo, LaneState,
-    Observed, ObserveError, PixelFormat, Plane, Rect, Reference, SeatUse, Shape,
+    ObserveError, Observed, PixelFormat, Plane, Rect, Reference, SeatUse, Shape,
 };
 
+pub use address::Address;
 pub use consumer::{Change, Consumer, ConsumerOptions, Frame, Read, Totals, Wait, wait_any};
 pub use copy::CopyKind;
 pub use error::{Error, WaitError};
@@ -37,4 +94,10 @@ pub use notifier::Notifier;
 pub use observer::{Copied, Observer};
 pub use options::{LaneOptions, Sharing};
 pub use producer::{Loan, Producer};
+pub use sealed::Policy;
 pub use shm::{Space, space};
+
+/// The README's programs compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -2,20 +2,25 @@
 #![allow(unsafe_code)] // maps seats to look at them
 
 use std::fs;
+use std::path::Path;
 
 use camlane_core::{LaneInfo, LaneState, Region, SeatUse, Seats, Shape};
 
+use crate::address::{self, Address, Place};
 use crate::attachment::Data;
 use crate::error::Error;
 use crate::lock::{self, LockFile};
 use crate::mapping::{Access, Mapping};
 use crate::name::{LaneName, Part};
+use crate::sealed::{self, Claim, Role};
 use crate::{process, shm};
 
 /// A lane as it stands in shared memory.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct LaneStatus {
+    /// Where it is.
+    pub address: Address,
     /// Its name.
     pub name: LaneName,
     /// Whether a producer lives, and what it says.
@@ -64,49 +69,74 @@ impl LaneStatus {
     ///
     /// # Errors
     /// [`Error::NoSuchLane`], [`Error::InvalidName`]
-    pub fn of(name: &str) -> Result<Self, Error> {
-        let name = LaneName::new(name)?;
-        if shm::inode_of_name(&name.object(Part::Data)).is_none() {
-            return Err(Error::NoSuchLane { lane: name.to_string(), running: names() });
+    pub fn of(address: &str) -> Result<Self, Error> {
+        let address: Address = address.parse()?;
+        let exists = match address.socket() {
+            None => shm::inode_of_name(&address.name().object(Part::Data)).is_some(),
+            Some(path) => path.exists(),
+        };
+        if !exists {
+            return Err(Error::NoSuchLane { lane: address.to_string(), running: names() });
         }
-        Ok(Self::look(name))
+        Ok(Self::look(address))
     }
 
-    /// Looks at all lanes, in the order of their names.
+    /// Looks at all named lanes and at the sealed ones in this user's run-time directory, in the order of their names.
     pub fn all() -> Vec<Self> {
-        let mut lanes: Vec<LaneName> = lane_names();
+        let mut lanes = addresses();
         lanes.sort();
         lanes.into_iter().map(Self::look).collect()
     }
 
-    fn look(name: LaneName) -> Self {
-        let data = match Data::open(&name, false) {
-            Ok(data) => data,
+    fn look(address: Address) -> Self {
+        let name = address.name().clone();
+        let (health, data) = match address.socket() {
+            None => look_named(&name),
+            Some(path) => look_sealed(&address, path),
+        };
+        let told = data.and_then(|data| {
+            let unusable = |source| Error::Unusable { object: address.to_string(), source };
+            let info = data.region.info().map_err(unusable)?;
+            Ok(Details {
+                shape: *data.region.shape(),
+                info,
+                incarnation: data.region.incarnation(),
+                published: data.region.published_hint(),
+                dropped: data.region.dropped(),
+                seats: address.socket().is_none().then(|| seats_of(&name, &data.region)).flatten(),
+                created_ns: data.region.created_ns(),
+            })
+        });
+        match told {
+            Ok(details) => Self { address, name, health, lane: Some(details), problem: None },
             Err(error) => {
-                return Self { name, health: Health::Unusable, lane: None, problem: Some(error.to_string()) };
+                let health = if health == Health::Running { Health::Unusable } else { health };
+                Self { address, name, health, lane: None, problem: Some(error.to_string()) }
             }
-        };
-        let health = match LockFile::open(&name.object(Part::Lock), None) {
-            Ok(Some(lock)) if lock.is_held(lock::PRODUCER) && data.region.state() == LaneState::Live => Health::Running,
-            Ok(_) => Health::Stale,
-            Err(_) => Health::Unknown,
-        };
-        let info = match data.region.info() {
-            Ok(info) => info,
-            Err(error) => {
-                return Self { name, health: Health::Unusable, lane: None, problem: Some(error.to_string()) };
-            }
-        };
-        let details = Details {
-            shape: *data.region.shape(),
-            info,
-            incarnation: data.region.incarnation(),
-            published: data.region.published_hint(),
-            dropped: data.region.dropped(),
-            seats: seats_of(&name, &data.region),
-            created_ns: data.region.created_ns(),
-        };
-        Self { name, health, lane: Some(details), problem: None }
+        }
+    }
+}
+
+fn look_named(name: &LaneName) -> (Health, Result<Data, Error>) {
+    let data = match Data::open(name, false) {
+        Ok(data) => data,
+        Err(error) => return (Health::Unusable, Err(error)),
+    };
+    let health = match LockFile::open(&name.object(Part::Lock), None) {
+        Ok(Some(lock)) if lock.is_held(lock::PRODUCER) && data.region.state() == LaneState::Live => Health::Running,
+        Ok(_) => Health::Stale,
+        Err(_) => Health::Unknown,
+    };
+    (health, Ok(data))
+}
+
+fn look_sealed(address: &Address, path: &Path) -> (Health, Result<Data, Error>) {
+    match sealed::connect(path, Role::Observe, false, &[]) {
+        Ok(Some(connection)) => (Health::Running, Data::map(&connection.data, &address.to_string(), false)),
+        Ok(None) => {
+            (Health::Stale, Err(Error::NoSuchLane { lane: address.to_string(), running: Vec::new() }))
+        }
+        Err(error) => (Health::Unknown, Err(error)),
     }
 }
 
@@ -114,8 +144,15 @@ impl LaneStatus {
 ///
 /// # Errors
 /// [`Error::Taken`] if a producer lives and `force` is not given; [`Error::NoSuchLane`]; [`Error::Permission`].
-pub fn remove(name: &str, force: bool) -> Result<(), Error> {
-    let name = LaneName::new(name)?;
+pub fn remove(address: &str, force: bool) -> Result<(), Error> {
+    let address: Address = address.parse()?;
+    match address.socket() {
+        None => remove_named(address.name(), force),
+        Some(path) => remove_sealed(&address, path, force),
+    }
+}
+
+fn remove_named(name: &LaneName, force: bool) -> Result<(), Error> {
     let objects = [Part::Data, Part::Seats].map(|part| name.object(part));
     if objects.iter().all(|object| shm::inode_of_name(object).is_none()) {
         return Err(Error::NoSuchLane { lane: name.to_string(), running: names() });
@@ -126,7 +163,7 @@ pub fn remove(name: &str, force: bool) -> Result<(), Error> {
         None => true,
     };
     if !ours && !force {
-        return Err(Error::Taken { lane: name.to_string(), holder: holder_of(&name) });
+        return Err(Error::Taken { lane: name.to_string(), holder: holder_of(name) });
     }
     for object in objects {
         shm::unlink(&object)?;
@@ -135,16 +172,33 @@ pub fn remove(name: &str, force: bool) -> Result<(), Error> {
     Ok(()) // the lock file stays: somebody may be about to lock it
 }
 
-/// Names of the lanes that have an object.
-pub(crate) fn names() -> Vec<String> {
-    let mut names: Vec<String> = lane_names().iter().map(ToString::to_string).collect();
-    names.sort();
-    names
+fn remove_sealed(address: &Address, path: &Path, force: bool) -> Result<(), Error> {
+    if !path.exists() {
+        return Err(Error::NoSuchLane { lane: address.to_string(), running: names() });
+    }
+    let claim = Claim::take(path)?;
+    if claim.is_none() && !force {
+        let holder = "it answers at its socket".to_owned();
+        return Err(Error::Taken { lane: address.to_string(), holder });
+    }
+    std::fs::remove_file(path).map_err(|source| Error::System {
+        operation: "remove",
+        object: path.display().to_string(),
+        source,
+    })
 }
 
-fn lane_names() -> Vec<LaneName> {
-    let Ok(entries) = fs::read_dir(shm::SHM_DIR) else { return Vec::new() };
-    entries.flatten().filter_map(|entry| LaneName::of_data_file(entry.file_name().to_str()?)).collect()
+/// The lanes that there are, for messages.
+pub(crate) fn names() -> Vec<String> {
+    let mut lanes = addresses();
+    lanes.sort();
+    lanes.iter().map(ToString::to_string).collect()
+}
+
+fn addresses() -> Vec<Address> {
+    let Ok(entries) = fs::read_dir(shm::SHM_DIR) else { return address::sealed_lanes() };
+    let named = entries.flatten().filter_map(|entry| LaneName::of_data_file(entry.file_name().to_str()?));
+    named.map(|name| Address { name, place: Place::Shm }).chain(address::sealed_lanes()).collect()
 }
 
 /// Who runs a lane, as its header says.

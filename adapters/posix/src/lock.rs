@@ -5,6 +5,7 @@
 //! ids are re-used. The kernel drops them with the last descriptor, so also after SIGKILL; a stopped process keeps them.
 
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt as _;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -51,6 +52,20 @@ impl LockFile {
             }
         }
         Err(fail(Errno::EAGAIN))
+    }
+
+    /// Opens or makes a lock file at a path, for lanes that are not in shared memory.
+    pub(crate) fn open_file(path: &std::path::Path) -> Result<Self, Error> {
+        let object = path.display().to_string();
+        let file = std::fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path)
+            .map_err(|source| Error::System { operation: "open", object: object.clone(), source })?;
+        Ok(Self { fd: file.into(), object })
     }
 
     /// Takes a byte if no living process has it.

@@ -1,11 +1,22 @@
 //! An observer of a named lane: reads without a seat and without permission to write, copies out, trusts nobody.
 #![allow(unsafe_code)] // observes a region whose producer is another process
 
-use camlane_core::{self as core, LaneState, Observed, ObserveError};
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
+use camlane_core::{self as core, LaneState, ObserveError, Observed};
+use nix::poll::PollTimeout;
+
+use crate::address::Address;
 use crate::attachment::Data;
 use crate::error::Error;
-use crate::name::{LaneName, Part};
+use crate::futex;
+use crate::name::LaneName;
+use crate::sealed::{self, Connection, Role};
+
+/// How often an observer looks that nobody wakes.
+const POLL: Duration = Duration::from_millis(4);
 
 /// A reader that needs nothing but read permission and holds nothing: it copies frames out and checks each copy.
 ///
@@ -16,10 +27,14 @@ use crate::name::{LaneName, Part};
 /// more; except that one that truncates its object kills its readers with SIGBUS (sealed lanes close that).
 #[derive(Debug)]
 pub struct Observer {
-    name: LaneName,
+    address: Address,
     core: core::Observer<'static>,
     // After `core`, which points into it.
     data: Data,
+    /// The connection to a sealed lane's broker, which sends a notice per publish.
+    connection: Option<OwnedFd>,
+    /// The bell at the last look.
+    seen: AtomicU32,
 }
 
 /// A frame that was copied out.
@@ -38,17 +53,55 @@ impl Observer {
     ///
     /// # Errors
     /// As [`Consumer::open`](crate::Consumer::open), except `SeatsTaken`.
-    pub fn open(name: &str) -> Result<Self, Error> {
-        let name = LaneName::new(name)?;
-        let data = Data::open(&name, false)?;
+    pub fn open(address: &str) -> Result<Self, Error> {
+        let address: Address = address.parse()?;
+        let (data, connection) = match address.socket() {
+            None => (Data::open(address.name(), false)?, None),
+            Some(path) => {
+                let Some(connection) = sealed::connect(path, Role::Observe, true, &[])? else {
+                    let running = crate::list::names();
+                    return Err(Error::NoSuchLane { lane: address.to_string(), running });
+                };
+                (Data::map(&connection.data, &address.to_string(), false)?, Some(connection.socket))
+            }
+        };
         // SAFETY: the type's documentation asks for a producer in another process.
         let core = unsafe { data.region.observer() };
-        Ok(Self { name, core, data })
+        let seen = AtomicU32::new(data.region.bell().load(Ordering::Acquire).wrapping_sub(1));
+        Ok(Self { address, core, data, connection, seen })
     }
 
     /// The lane's name.
     pub const fn name(&self) -> &LaneName {
-        &self.name
+        self.address.name()
+    }
+
+    /// Where the lane is.
+    pub const fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Waits until something may be new since the last look, at most `timeout`. A named lane that was not made with
+    /// [`always_wake`](crate::LaneOptions::always_wake) cannot tell its observers, who then look every few milliseconds.
+    pub fn wait(&self, timeout: Duration) {
+        let region = &self.data.region;
+        let seen = self.seen.load(Ordering::Relaxed);
+        if region.bell().load(Ordering::Acquire) != seen {
+            return;
+        }
+        match &self.connection {
+            Some(socket) => {
+                let millis = u16::try_from(timeout.as_millis()).unwrap_or(u16::MAX);
+                Connection::wait(socket, PollTimeout::from(millis));
+            }
+            None if region.shape().always_wake() => futex::wait(region.bell(), seen, timeout),
+            None => {
+                let deadline = Instant::now() + timeout;
+                while region.bell().load(Ordering::Acquire) == seen && Instant::now() < deadline {
+                    std::thread::sleep(POLL.min(deadline.saturating_duration_since(Instant::now())));
+                }
+            }
+        }
     }
 
     /// The lane's shape.
@@ -66,7 +119,7 @@ impl Observer {
     /// # Errors
     /// [`Error::Unusable`] if the record was damaged.
     pub fn info(&self) -> Result<core::LaneInfo, Error> {
-        let unusable = |source| Error::Unusable { object: self.name.object(Part::Data), source };
+        let unusable = |source| Error::Unusable { object: self.address.to_string(), source };
         self.data.region.info().map_err(unusable)
     }
 
@@ -75,6 +128,7 @@ impl Observer {
     /// # Errors
     /// [`ObserveError`]
     pub fn peek(&self) -> Result<Option<Observed>, ObserveError> {
+        self.look();
         self.core.peek_newest()
     }
 
@@ -83,11 +137,17 @@ impl Observer {
     /// # Errors
     /// [`ObserveError`]
     pub fn copy_newest(&self) -> Result<Option<Copied>, ObserveError> {
+        self.look();
         let mut pixels = vec![0; self.shape().slot_size() as usize];
         let mut user = vec![0; self.shape().user_bytes() as usize];
         let Some(observed) = self.core.copy_newest(&mut pixels, &mut user)? else { return Ok(None) };
         pixels.truncate(observed.meta.layout.bytes as usize);
         user.truncate(observed.meta.user_len as usize);
         Ok(Some(Copied { observed, pixels, user }))
+    }
+
+    /// Notes the bell before a look: what is published after it makes the next wait return.
+    fn look(&self) {
+        self.seen.store(self.data.region.bell().load(Ordering::Acquire), Ordering::Relaxed);
     }
 }

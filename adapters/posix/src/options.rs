@@ -5,6 +5,7 @@ use nix::sys::stat::Mode;
 
 use crate::error::Error;
 use crate::name::LaneName;
+use crate::sealed::Policy;
 
 /// Who can reach a lane besides its owner.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -56,12 +57,13 @@ pub struct LaneOptions {
     calibration: String,
     pub(crate) sharing: Sharing,
     pub(crate) huge_pages: bool,
+    pub(crate) policy: Option<Policy>,
 }
 
 impl LaneOptions {
     /// Frames of at most `slot_size` bytes of anything; 8 seats with 2 pins each, a history of 4, 2 loans, 192 bytes of
     /// user metadata per frame.
-    pub const fn for_bytes(slot_size: u32) -> Self {
+    pub fn for_bytes(slot_size: u32) -> Self {
         Self {
             geometry: Geometry::new(slot_size).seats(8).pins(2).history(4).loans(2).user_bytes(192),
             format: PixelFormat::OPAQUE,
@@ -71,11 +73,12 @@ impl LaneOptions {
             calibration: String::new(),
             sharing: Sharing::Owner,
             huge_pages: false,
+            policy: None,
         }
     }
 
     /// Frames that look like `layout`; for compressed formats, its bytes are the largest frame.
-    pub const fn for_frames(layout: &FrameLayout) -> Self {
+    pub fn for_frames(layout: &FrameLayout) -> Self {
         let mut this = Self::for_bytes(layout.bytes);
         this.format = layout.format;
         this.size = (layout.width, layout.height);
@@ -83,49 +86,49 @@ impl LaneOptions {
     }
 
     /// Consumers that can be attached at once.
-    pub const fn seats(mut self, seats: u32) -> Self {
+    pub fn seats(mut self, seats: u32) -> Self {
         self.geometry = self.geometry.seats(seats);
         self
     }
 
     /// Frames that each consumer can hold at once, 1 to 8.
-    pub const fn pins(mut self, pins: u32) -> Self {
+    pub fn pins(mut self, pins: u32) -> Self {
         self.geometry = self.geometry.pins(pins);
         self
     }
 
     /// Newest frames that stay readable: how far a reader of every frame may fall behind without a loss.
-    pub const fn history(mut self, history: u32) -> Self {
+    pub fn history(mut self, history: u32) -> Self {
         self.geometry = self.geometry.history(history);
         self
     }
 
     /// Loans that the producer can have out at once: buffers queued to a camera.
-    pub const fn loans(mut self, loans: u32) -> Self {
+    pub fn loans(mut self, loans: u32) -> Self {
         self.geometry = self.geometry.loans(loans);
         self
     }
 
     /// Fixes the number of slots, against the rule that makes every loan succeed.
-    pub const fn slots(mut self, slots: u32) -> Self {
+    pub fn slots(mut self, slots: u32) -> Self {
         self.geometry = self.geometry.slots(slots);
         self
     }
 
     /// Bytes per frame for the user's own metadata.
-    pub const fn user_bytes(mut self, bytes: u32) -> Self {
+    pub fn user_bytes(mut self, bytes: u32) -> Self {
         self.geometry = self.geometry.user_bytes(bytes);
         self
     }
 
     /// Wakes sleepers at every publish, for observers that wait; otherwise observers have to poll.
-    pub const fn always_wake(mut self) -> Self {
+    pub fn always_wake(mut self) -> Self {
         self.geometry = self.geometry.always_wake();
         self
     }
 
     /// Frames per second as a fraction, for viewers. Nothing is paced by it.
-    pub const fn rate(mut self, numerator: u32, denominator: u32) -> Self {
+    pub fn rate(mut self, numerator: u32, denominator: u32) -> Self {
         self.rate = (numerator, denominator);
         self
     }
@@ -143,15 +146,21 @@ impl LaneOptions {
     }
 
     /// Decides who can reach the lane.
-    pub const fn sharing(mut self, sharing: Sharing) -> Self {
+    pub fn sharing(mut self, sharing: Sharing) -> Self {
         self.sharing = sharing;
         self
     }
 
     /// Asks for huge pages behind slots of 2 MiB and more. Takes effect where the system allows them for shared memory
     /// (`/sys/kernel/mm/transparent_hugepage/shmem_enabled` says `advise`).
-    pub const fn huge_pages(mut self) -> Self {
+    pub fn huge_pages(mut self) -> Self {
         self.huge_pages = true;
+        self
+    }
+
+    /// Whom a sealed lane lets in; a named lane goes by [`sharing`](Self::sharing) instead.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = Some(policy);
         self
     }
 

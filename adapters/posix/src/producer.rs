@@ -4,11 +4,13 @@
 use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::Arc;
 
 use camlane_core::{self as core, AttachError, FrameMeta, LaneSpec, LaneState, PublishError, Region, Seats, Shape};
 use nix::sys::stat::Mode;
 
+use crate::address::Address;
 use crate::clock;
 use crate::error::Error;
 use crate::fork::Owner;
@@ -18,6 +20,7 @@ use crate::lock::{self, LockFile};
 use crate::mapping::{Access, Mapping};
 use crate::name::{LaneName, Part};
 use crate::options::LaneOptions;
+use crate::sealed::{self, Broker, Claim, Seal, SeatTable};
 use crate::{process, shm};
 
 /// Slots that an owned producer keeps books for.
@@ -37,14 +40,18 @@ const WAKE_INLINE: u32 = 4;
 /// [`ProducerGone`](crate::WaitError::ProducerGone), and the next producer takes the name.
 #[derive(Debug)]
 pub struct Producer {
-    name: LaneName,
-    // Before `shared`, which holds the mapping: the thread ends first.
-    keeper: Option<Keeper>,
+    address: Address,
+    // Before `shared`, which holds the mapping: its thread ends first.
+    home: Option<Home>,
     shared: Arc<Shared>,
-    data: OwnedFd,
-    seats: OwnedFd,
-    lock: LockFile,
     owner: Owner,
+}
+
+/// What makes the lane reachable.
+#[derive(Debug)]
+enum Home {
+    Named { keeper: Keeper, data: OwnedFd, seats: OwnedFd, lock: LockFile },
+    Sealed(Broker),
 }
 
 /// What loans keep alive.
@@ -53,7 +60,14 @@ struct Shared {
     core: Box<CoreProducer>,
     // After `core`: fields are dropped in order.
     data: Mapping,
-    _seats: Mapping,
+    _seats: SeatMemory,
+}
+
+/// The producer's view of the seats.
+#[derive(Debug)]
+enum SeatMemory {
+    Object { _mapping: Mapping },
+    Table { _table: Arc<SeatTable> },
 }
 
 // SAFETY: core's producer is `Send` but not `Sync` because of its books. Through an `Arc<Shared>` only `Producer`, which is
@@ -72,15 +86,22 @@ impl Producer {
     /// - [`Error::Permission`], [`Error::System`]: the system refuses.
     ///
     /// **Crash safety:** a leftover under a temporary name is removed by the next producer.
-    pub fn create(name: &str, options: &LaneOptions) -> Result<Self, Error> {
-        let name = LaneName::new(name)?;
-        let shape = options.shape()?;
-        let lock = claim(&name, options.sharing.seats_mode())?;
-        let old = Old::find(&name)?;
+    pub fn create(address: &str, options: &LaneOptions) -> Result<Self, Error> {
+        let address: Address = address.parse()?;
+        let this = match address.socket() {
+            None => Self::create_named(address, options),
+            Some(path) => Self::create_sealed(address.clone(), path, options),
+        }?;
+        log::info!("lane '{}': {} slots of {} bytes", this.address, this.shape().slots(), this.shape().slot_size());
+        Ok(this)
+    }
 
-        let incarnation = random_incarnation()?;
-        let seats_staged = staged(&name.object(Part::Seats));
-        let data_staged = staged(&name.object(Part::Data));
+    fn create_named(address: Address, options: &LaneOptions) -> Result<Self, Error> {
+        let (name, shape) = (address.name(), options.shape()?);
+        let lock = claim(name, options.sharing.seats_mode())?;
+        let old = Old::find(name)?;
+        let (seats_name, data_name) = (name.object(Part::Seats), name.object(Part::Data));
+        let (seats_staged, data_staged) = (staged(&seats_name), staged(&data_name));
         for leftover in [&seats_staged, &data_staged] {
             shm::unlink(leftover)?; // safe under the lock: at most one producer makes them
         }
@@ -91,36 +112,49 @@ impl Producer {
         if options.huge_pages {
             data_map.advise_huge_pages();
         }
-        // SAFETY: `Shared` drops core's producer before the mappings; both are new, so no object is in use there.
+        let incarnation = random_incarnation()?;
+        // SAFETY: `Shared` drops core's producer before the mapping; the object is new, so nothing is in use there.
         let core_seats = Seats::create(unsafe { seats_map.memory() }, &shape, incarnation)?;
-        let spec = LaneSpec {
-            shape,
-            incarnation,
-            created_ns: clock::boottime_ns(),
-            info: options.info(&name, process::boot_id(), clock::offsets()),
-        };
-        // SAFETY: as above.
-        let region = Region::create(unsafe { data_map.memory() }, &spec)?;
-        // SAFETY: 1. mapped for writing; 2. the lock on byte 0 keeps other producers out, and the object is new; 3. the
-        // seats were made for this region.
-        let role = unsafe { region.producer_role(core_seats) };
-        let core = Box::new(CoreProducer::new(role).map_err(|_| too_many_slots(&shape))?);
-
-        let (seats_name, data_name) = (name.object(Part::Seats), name.object(Part::Data));
+        let shared = Shared::new(name, options, incarnation, data_map, core_seats, SeatMemory::Object {
+            _mapping: seats_map,
+        })?;
         let seats = seats.publish(&seats_name)?; // seats first: data carries the incarnation that seats must match
         let data = data.publish(&data_name)?;
         if let Some(old) = old {
             old.supersede();
         }
-        let keeper = Keeper::start(&name, &region, core_seats)?;
-        let shared = Arc::new(Shared { core, data: data_map, _seats: seats_map });
-        log::info!("lane '{name}': {} slots of {} bytes", shape.slots(), shape.slot_size());
-        Ok(Self { name, keeper: Some(keeper), shared, data, seats, lock, owner: Owner::current() })
+        let keeper = Keeper::start(name, shared.core.region(), core_seats)?;
+        let home = Some(Home::Named { keeper, data, seats, lock });
+        Ok(Self { address, home, shared: Arc::new(shared), owner: Owner::current() })
+    }
+
+    fn create_sealed(address: Address, path: &Path, options: &LaneOptions) -> Result<Self, Error> {
+        let (name, shape) = (address.name(), options.shape()?);
+        let Some(claim) = Claim::take(path)? else {
+            let holder = "it answers at its socket".to_owned();
+            return Err(Error::Taken { lane: address.to_string(), holder });
+        };
+        let (data, data_map) = sealed::data_object(name.as_str(), &shape)?;
+        let table = Arc::new(SeatTable::new(&shape)?);
+        // SAFETY: `Shared` drops core's producer before the table.
+        let core_seats = unsafe { table.seats(&shape) }?;
+        let seats = SeatMemory::Table { _table: Arc::clone(&table) };
+        let shared = Shared::new(name, options, random_incarnation()?, data_map, core_seats, seats)?;
+        Seal::SizeAndWriting.put(&data, name.as_str())?; // the map that exists still writes
+        let policy = options.policy.clone().unwrap_or_default();
+        let lane = sealed::Lane { region: *shared.core.region(), seats: table, data, policy };
+        let home = Some(Home::Sealed(Broker::start(claim, path, lane)?));
+        Ok(Self { address, home, shared: Arc::new(shared), owner: Owner::current() })
+    }
+
+    /// Where the lane is.
+    pub const fn address(&self) -> &Address {
+        &self.address
     }
 
     /// The lane's name.
     pub const fn name(&self) -> &LaneName {
-        &self.name
+        self.address.name()
     }
 
     /// The lane's shape.
@@ -184,7 +218,8 @@ impl Producer {
             meta.publish_ns = clock::monotonic_ns();
         }
         let published = self.shared.core.publish(loan.into_inner(), &meta)?;
-        if published.asleep {
+        let listeners = matches!(&self.home, Some(Home::Sealed(broker)) if broker.has_listeners());
+        if published.asleep || listeners {
             self.wake();
         }
         Ok(published.number)
@@ -192,10 +227,10 @@ impl Producer {
 
     /// Gives the seats of dead consumers back at once, and returns how many there were. The keeper does it every second.
     pub fn reclaim(&self) -> u32 {
-        if !self.owner.is_here() {
-            return 0;
+        match &self.home {
+            Some(Home::Named { lock, .. }) if self.owner.is_here() => reclaim(self.shared.core.seats(), lock),
+            _ => 0, // a broker sees each death as it happens
         }
-        reclaim(self.shared.core.seats(), &self.lock)
     }
 
     /// Consumers that sit in the lane, as they say themselves.
@@ -209,8 +244,9 @@ impl Producer {
     }
 
     fn wake(&self) {
-        match &self.keeper {
-            Some(keeper) if self.shape().seats() > WAKE_INLINE => keeper.ring(),
+        match &self.home {
+            Some(Home::Named { keeper, .. }) if self.shape().seats() > WAKE_INLINE => keeper.ring(),
+            Some(Home::Sealed(broker)) => broker.ring(), // strangers may have thousands of threads asleep
             _ => futex::wake_all(self.shared.core.region().bell()),
         }
     }
@@ -222,23 +258,56 @@ impl Producer {
 
 impl Drop for Producer {
     fn drop(&mut self) {
-        let keeper = self.keeper.take();
+        let home = self.home.take();
         if !self.owner.is_here() {
-            // The thread is the parent's; so are the stream and its names.
-            std::mem::forget(keeper);
+            // Thread, stream and names are the parent's.
+            match home {
+                Some(Home::Named { keeper, .. }) => std::mem::forget(keeper),
+                Some(Home::Sealed(broker)) => broker.disown(),
+                None => {}
+            }
             return;
         }
-        drop(keeper);
         self.shared.core.close();
         futex::wake_all(self.shared.core.region().bell());
-        for (part, fd) in [(Part::Data, &self.data), (Part::Seats, &self.seats)] {
-            let object = self.name.object(part);
+        let Some(Home::Named { keeper, data, seats, lock }) = home else { return };
+        drop(keeper);
+        for (part, fd) in [(Part::Data, &data), (Part::Seats, &seats)] {
+            let object = self.name().object(part);
             if shm::inode(fd).ok() == shm::inode_of_name(&object)
                 && let Err(error) = shm::unlink(&object)
             {
-                log::warn!("lane '{}': {error}", self.name);
+                log::warn!("lane '{}': {error}", self.address);
             }
         }
+        drop(lock); // last: until then no other producer comes
+    }
+}
+
+impl Shared {
+    /// Writes the header into new memory and becomes its producer.
+    fn new(
+        name: &LaneName,
+        options: &LaneOptions,
+        incarnation: [u32; 4],
+        data: Mapping,
+        core_seats: Seats<'static>,
+        seats: SeatMemory,
+    ) -> Result<Self, Error> {
+        let shape = options.shape()?;
+        let spec = LaneSpec {
+            shape,
+            incarnation,
+            created_ns: clock::boottime_ns(),
+            info: options.info(name, process::boot_id(), clock::offsets()),
+        };
+        // SAFETY: `Self` drops core's producer before the mapping; the object is new, so nothing is in use there.
+        let region = Region::create(unsafe { data.memory() }, &spec)?;
+        // SAFETY: 1. mapped for writing; 2. the caller holds the lane's lock, and the object is new; 3. the seats were made
+        // for this region.
+        let role = unsafe { region.producer_role(core_seats) };
+        let core = Box::new(CoreProducer::new(role).map_err(|_| too_many_slots(&shape))?);
+        Ok(Self { core, data, _seats: seats })
     }
 }
 

@@ -1,7 +1,10 @@
 //! What the tests of this crate share: a lane in memory whose every word a test can also reach behind the protocol's back,
 //! and a pattern that tells which frame each byte belongs to.
 #![allow(dead_code, reason = "each test program uses its own part")]
-#![allow(unsafe_code, reason = "roles in memory that a test creates, and kills its owners, are the test's promise")]
+#![allow(
+    unsafe_code,
+    reason = "roles in memory that a test creates, and kills its owners, are the test's promise"
+)]
 
 pub(crate) mod world;
 
@@ -11,8 +14,8 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use camlane_core::layout::Seat;
 use camlane_core::{
-    Consumer, FrameMeta, Geometry, LaneSpec, Loan, Memory, Observer, Producer, ProducerRole, Published, Region, SeatRole,
-    Seats, Shape, TakeOverError,
+    Consumer, FrameMeta, Geometry, LaneSpec, Loan, Memory, Observer, Producer, ProducerRole, Region,
+    SeatRole, Seats, Shape, TakeOverError,
 };
 
 /// Offsets in DATA that never move.
@@ -89,9 +92,9 @@ impl Words {
         self.0[offset / 4].store(value, Relaxed);
     }
 
-    pub(crate) fn atomic(&self, offset: usize) -> &AtomicU32 {
+    pub(crate) fn atomics(&self, offset: usize, len: usize) -> &[AtomicU32] {
         assert!(offset.is_multiple_of(4));
-        &self.0[offset / 4]
+        &self.0[offset / 4..(offset + len) / 4]
     }
 
     pub(crate) fn bytes(&self, offset: usize, len: usize) -> Vec<u8> {
@@ -208,7 +211,7 @@ impl TestLane {
     }
 
     pub(crate) fn payload_at(&self, slot: u32) -> usize {
-        self.region().payload_offset(slot) as usize
+        self.shape.payload_offset() as usize + (slot * self.shape.slot_stride()) as usize
     }
 
     pub(crate) fn payload(&self, slot: u32, len: usize) -> Vec<u8> {
@@ -235,7 +238,9 @@ impl TestLane {
             self.set_len(slot, len);
             // One plane of opaque bytes, as `FrameMeta::bytes` describes it.
             let plane = self.descriptor(slot) + at::PLANES;
-            [(0, 0), (4, 0), (8, 1), (12, len)].map(|(field, value)| self.data.poke(plane + field, value));
+            for (field, value) in [0, 0, 1, len].into_iter().enumerate() {
+                self.data.poke(plane + 4 * field, value);
+            }
             self.data.poke(self.descriptor(slot) + at::KINDS, 1 << 16);
             self.data.poke(self.word_at(slot), word(number, READY));
             self.data.poke(self.ring_at(number), slot);
@@ -260,24 +265,32 @@ pub(crate) fn pattern(number: u64, len: usize) -> Vec<u8> {
 /// Writes the bytes of frame `number`.
 pub(crate) fn fill(bytes: &mut [u8], number: u64) {
     for (index, chunk) in bytes.chunks_mut(8).enumerate() {
-        let word = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(index as u32 % 61) ^ index as u64;
+        let word = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(index as u32 % 61)
+            ^ index as u64;
         chunk.copy_from_slice(&word.to_le_bytes()[..chunk.len()]);
     }
 }
 
-/// Fills a loan with the pattern of the frame that it becomes, and publishes it.
-pub(crate) fn publish_in(producer: &Producer<'_>, mut loan: Loan<'_>) -> Published {
+/// Fills a loan with the pattern of the frame that it becomes, publishes it, and returns its number.
+pub(crate) fn publish_in(producer: &Producer<'_>, mut loan: Loan<'_>) -> u64 {
     let number = producer.published() + 1;
     let len = loan.len() as u32;
     fill(&mut loan, number);
     let published = producer.publish(loan, &FrameMeta::bytes(len)).unwrap();
     assert_eq!(published.number, number);
-    published
+    number
 }
 
-/// Loans, fills and publishes the next frame.
-pub(crate) fn publish(producer: &Producer<'_>) -> Published {
+/// Loans, fills and publishes the next frame, and returns its number.
+pub(crate) fn publish(producer: &Producer<'_>) -> u64 {
     publish_in(producer, producer.loan().unwrap())
+}
+
+/// Publishes `frames` frames.
+pub(crate) fn publish_many(producer: &Producer<'_>, frames: u64) {
+    for _ in 0..frames {
+        publish(producer);
+    }
 }
 
 /// Tells whether a frame holds, from its first to its last byte, what was written for its number.

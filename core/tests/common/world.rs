@@ -5,7 +5,7 @@
 use core::cell::OnceCell;
 use core::mem;
 
-use camlane_core::{Consumer, Frame, FrameMeta, Loan, Producer, ReadError};
+use camlane_core::{Consumer, Frame, FrameMeta, Loan, Producer, ReadError, Seats};
 
 use super::{FREE, READY, RETIRED, TestLane, WRITING, at, fill, pattern, word};
 
@@ -97,6 +97,7 @@ struct Seat<'w, 'm> {
 /// The lane, its ends, and the model.
 pub(crate) struct World<'w, 'm> {
     pub(crate) lane: &'m TestLane,
+    all_seats: Seats<'m>,
     producers: &'w Row<Producer<'m>>,
     consumers: &'w Row<Consumer<'m>>,
     producer: Option<&'w Producer<'m>>,
@@ -123,6 +124,7 @@ impl<'w, 'm> World<'w, 'm> {
         let shape = lane.shape;
         let mut world = Self {
             lane,
+            all_seats: lane.all_seats(),
             producers,
             consumers,
             producer: None,
@@ -142,7 +144,13 @@ impl<'w, 'm> World<'w, 'm> {
             lane.pretend_published(newest);
             for back in (0..u64::from(shape.history())).rev() {
                 let (slot, number) = (back as u32, newest - back);
-                world.frames.push(Published { number, seed: number, len: shape.slot_size(), slot, drops_before: 0 });
+                world.frames.push(Published {
+                    number,
+                    seed: number,
+                    len: shape.slot_size(),
+                    slot,
+                    drops_before: 0,
+                });
                 world.slots[back as usize] = Slot::Ready(number);
             }
             world.apply(Op::TakeOver);
@@ -183,7 +191,7 @@ impl<'w, 'm> World<'w, 'm> {
                     && !reader.held.is_empty()
                 {
                     let which = usize::from(which) % reader.held.len();
-                    reader.held.swap_remove(which);
+                    drop(reader.held.swap_remove(which));
                 }
             }
             Op::Kill => self.kill(),
@@ -209,8 +217,13 @@ impl<'w, 'm> World<'w, 'm> {
             Slot::Retired(_) => !pinned.contains(&(slot as u32)),
             Slot::Loaned | Slot::Lost | Slot::Ready(_) => false,
         };
-        let available: Vec<usize> =
-            self.slots.iter().enumerate().filter(|(slot, state)| free(*slot, state)).map(|(slot, _)| slot).collect();
+        let available: Vec<usize> = self
+            .slots
+            .iter()
+            .enumerate()
+            .filter(|(slot, state)| free(*slot, state))
+            .map(|(slot, _)| slot)
+            .collect();
         match producer.loan() {
             Ok(loan) => {
                 let slot = loan.slot() as usize;
@@ -252,7 +265,13 @@ impl<'w, 'm> World<'w, 'm> {
         assert_eq!(published.number, self.newest + 1);
         assert!(!published.asleep);
         assert_eq!(self.lane.live(at::BELL), bell.wrapping_add(1));
-        self.now_published(Published { number: published.number, seed, len, slot, drops_before: self.dropped });
+        self.now_published(Published {
+            number: published.number,
+            seed,
+            len,
+            slot,
+            drops_before: self.dropped,
+        });
     }
 
     fn now_published(&mut self, frame: Published) {
@@ -293,9 +312,16 @@ impl<'w, 'm> World<'w, 'm> {
         self.now_published(Published { number, seed, len, slot, drops_before: self.dropped });
     }
 
-    /// Tells the model how many frames the dead producer had counted as dropped.
-    pub(crate) fn died_after_counting(&mut self) {
-        self.dropped = self.lane.live(at::DROPPED);
+    /// Tells the model what the dead producer did last, if it was a loan or a count of drops.
+    pub(crate) fn died_with(&mut self, lane: &TestLane) {
+        self.dropped = lane.live(at::DROPPED);
+        let pinned = lane.pins();
+        for (slot, bits) in lane.words().into_iter().enumerate() {
+            if bits == WRITING && !matches!(self.slots[slot], Slot::Loaned | Slot::Lost) {
+                assert!(!pinned.contains(&(slot as u32)), "slot {slot} was lent while it was pinned");
+                self.slots[slot] = Slot::Lost;
+            }
+        }
     }
 
     /// A new producer comes, and finds what the model says.
@@ -415,13 +441,21 @@ impl<'w, 'm> World<'w, 'm> {
     fn check_writers(&self, op: Op, data: &[u32], seats: &[u32]) {
         let stride = self.lane.shape.seat_stride() as usize / 4;
         match op {
-            Op::Latest(seat) | Op::Next(seat) | Op::Newest(seat) | Op::Release(seat, _) | Op::Sit(seat)
-            | Op::SitAsFirst(seat) | Op::KillReader(seat) => {
+            Op::Latest(seat)
+            | Op::Next(seat)
+            | Op::Newest(seat)
+            | Op::Release(seat, _)
+            | Op::Sit(seat)
+            | Op::SitAsFirst(seat)
+            | Op::KillReader(seat) => {
                 assert_eq!(self.lane.data.image(), data, "a reader wrote into DATA");
                 let own = usize::from(seat) % self.seats.len();
                 let now = self.lane.seats.image();
                 for (index, (before, after)) in seats.chunks(stride).zip(now.chunks(stride)).enumerate() {
-                    assert!(index == own || before == after, "the reader in seat {own} wrote into seat {index}");
+                    assert!(
+                        index == own || before == after,
+                        "the reader in seat {own} wrote into seat {index}"
+                    );
                 }
             }
             Op::Reclaim => assert_eq!(self.lane.data.image(), data),
@@ -447,17 +481,28 @@ impl<'w, 'm> World<'w, 'm> {
                 let record = self.frames.iter().rfind(|record| record.number == number).unwrap();
                 assert_eq!(lane.number(slot), number);
                 let bytes = lane.payload(slot, record.len as usize);
-                assert_eq!(bytes, pattern(record.seed, bytes.len()), "slot {slot} was written while it was {state:?}");
+                assert_eq!(
+                    bytes,
+                    pattern(record.seed, bytes.len()),
+                    "slot {slot} was written while it was {state:?}"
+                );
             }
         }
         let ready: Vec<u64> = {
-            let mut ready: Vec<u64> =
-                self.slots.iter().filter_map(|s| if let Slot::Ready(n) = s { Some(*n) } else { None }).collect();
+            let mut ready: Vec<u64> = self
+                .slots
+                .iter()
+                .filter_map(|s| if let Slot::Ready(n) = s { Some(*n) } else { None })
+                .collect();
             ready.sort_unstable();
             ready
         };
         let oldest = self.oldest_ready();
-        assert_eq!(ready, (oldest..=self.newest).collect::<Vec<u64>>(), "the newest frames are not all readable");
+        assert_eq!(
+            ready,
+            (oldest..=self.newest).collect::<Vec<u64>>(),
+            "the newest frames are not all readable"
+        );
         if self.newest > 0 && self.producer.is_some() {
             let slot = lane.data.peek(lane.ring_at(self.newest));
             assert_eq!(lane.live(at::LATEST), word(self.newest, READY));
@@ -481,7 +526,12 @@ impl<'w, 'm> World<'w, 'm> {
             assert_eq!((consumer.delivered(), consumer.missed()), (reader.delivered, reader.missed));
             in_use.push((index as u32, reader.held.len() as u32));
             for (frame, seed) in &reader.held {
-                assert_eq!(**frame, pattern(*seed, frame.len()), "frame {} changed under its reader", frame.number());
+                assert_eq!(
+                    **frame,
+                    pattern(*seed, frame.len()),
+                    "frame {} changed under its reader",
+                    frame.number()
+                );
                 let place = lane.data.base().wrapping_add(lane.payload_at(frame.slot()));
                 assert_eq!(frame.as_ptr(), place, "the frame does not lie in the lane's memory");
                 pinned.push(frame.slot());
@@ -491,9 +541,15 @@ impl<'w, 'm> World<'w, 'm> {
         found.sort_unstable();
         pinned.sort_unstable();
         assert_eq!(found, pinned, "the cells of the seats");
-        let seats: Vec<_> = lane.all_seats().in_use().map(|seat| (seat.seat, seat.pins)).collect();
+        let seats: Vec<_> = self.all_seats.in_use().map(|seat| (seat.seat, seat.pins)).collect();
         assert_eq!(seats, in_use);
         assert!(self.loans.iter().all(|out| out.loan.len() == shape.slot_size() as usize));
+    }
+
+    /// The content of a frame: its seed and its length.
+    pub(crate) fn content(&self, number: u64) -> (u64, u32) {
+        let record = self.frames.iter().rfind(|record| record.number == number).unwrap();
+        (record.seed, record.len)
     }
 
     /// The slot and the content of the loan that would be published.

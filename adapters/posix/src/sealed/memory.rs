@@ -1,0 +1,151 @@
+//! The memory of sealed lanes: memfds that cannot be cut, and the producer's table of seats.
+#![allow(unsafe_code)] // reserves addresses and puts each seat's page there
+
+use std::num::NonZeroUsize;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::ptr::NonNull;
+
+use camlane_core::{Memory, Seats, Shape};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl, open, posix_fallocate};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
+use nix::sys::stat::{Mode, fchmod};
+
+use crate::error::Error;
+use crate::mapping::{Access, Mapping};
+
+/// What nobody can do any more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Seal {
+    /// Shrink or grow.
+    Size,
+    /// Shrink, grow, or map for writing; the maps that exist still write.
+    SizeAndWriting,
+}
+
+impl Seal {
+    fn flags(self) -> SealFlag {
+        let size = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
+        match self {
+            Self::Size => size,
+            Self::SizeAndWriting => size | SealFlag::from_bits_retain(libc::F_SEAL_FUTURE_WRITE),
+        }
+    }
+
+    /// Adds the seals.
+    pub(crate) fn put(self, fd: &OwnedFd, object: &str) -> Result<(), Error> {
+        fcntl(fd, FcntlArg::F_ADD_SEALS(self.flags())).map(drop).map_err(|errno| Error::system("seal", object, errno))
+    }
+
+    /// Tells whether an object that a peer sent has at least these seals. One without them could be cut under a reader.
+    pub(crate) fn is_on(self, fd: &OwnedFd) -> bool {
+        fcntl(fd, FcntlArg::F_GET_SEALS)
+            .is_ok_and(|bits| SealFlag::from_bits_retain(bits).contains(self.flags() - SealFlag::F_SEAL_SEAL))
+    }
+}
+
+/// Makes a memfd of `len` bytes that are really there, not executable where the system knows that.
+fn memfd(label: &str, len: u64) -> Result<OwnedFd, Error> {
+    let fail = |operation| move |errno| Error::system(operation, label, errno);
+    let plain = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+    let strict = plain | MFdFlags::from_bits_retain(0x8); // MFD_NOEXEC_SEAL, Linux 6.3
+    let fd = match memfd_create(label, strict) {
+        Err(Errno::EINVAL) => memfd_create(label, plain),
+        other => other,
+    }
+    .map_err(fail("create"))?;
+    let bytes = i64::try_from(len).map_err(|_| fail("reserve")(Errno::EFBIG))?;
+    posix_fallocate(&fd, 0, bytes).map_err(fail("reserve"))?;
+    fchmod(&fd, Mode::from_bits_truncate(0o400)).map_err(fail("set the mode of"))?; // nobody re-opens it through /proc
+    Ok(fd)
+}
+
+/// Makes a lane's DATA object and maps it for the producer. Seal it when its header is written.
+pub(crate) fn data_object(label: &str, shape: &Shape) -> Result<(OwnedFd, Mapping), Error> {
+    let fd = memfd(label, shape.data_len())?;
+    let mapping = Mapping::new(&fd, label, 0, shape.data_len(), Access::Write, true)?;
+    Ok((fd, mapping))
+}
+
+/// Opens the same object anew for reading only: the description that is handed out cannot write.
+pub(crate) fn read_only(fd: &OwnedFd, label: &str) -> Result<OwnedFd, Error> {
+    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    open(path.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
+        .map_err(|errno| Error::system("open for reading", label, errno))
+}
+
+/// The producer's view of all seats: one range of addresses, a page per seat. An empty seat is an empty private page;
+/// one that is taken is the memfd that its consumer got, which nobody else ever had.
+#[derive(Debug)]
+pub(crate) struct SeatTable {
+    base: NonNull<u8>,
+    len: NonZeroUsize,
+    stride: usize,
+}
+
+// SAFETY: an address range; its words are atomics behind `Seats`.
+unsafe impl Send for SeatTable {}
+// SAFETY: as above; `seat` and `clear` replace pages as a whole, which other threads see before or after.
+unsafe impl Sync for SeatTable {}
+
+impl SeatTable {
+    pub(crate) fn new(shape: &Shape) -> Result<Self, Error> {
+        let fail = |errno| Error::system("map", "the seats", errno);
+        let len = usize::try_from(shape.seats_len()).ok().and_then(NonZeroUsize::new).ok_or(fail(Errno::ENOMEM))?;
+        // SAFETY: new pages at an address of the kernel's choice.
+        let base = unsafe { mmap_anonymous(None, len, PROTECTION, MapFlags::MAP_PRIVATE) }.map_err(fail)?;
+        Ok(Self { base: base.cast(), len, stride: shape.seat_stride() as usize })
+    }
+
+    /// The seats, for core.
+    ///
+    /// # Safety
+    /// The result is not used after the table is dropped.
+    pub(crate) unsafe fn seats(&self, shape: &Shape) -> Result<Seats<'static>, Error> {
+        // SAFETY: mapped until drop, which the caller outlives; only camlane uses these pages.
+        let memory = unsafe { Memory::from_raw(self.base, self.len.get()) };
+        Ok(Seats::reserve(memory, shape)?)
+    }
+
+    /// Makes seat `index` anew for a consumer, puts it into the table and returns the object to hand over.
+    pub(crate) fn seat(&self, index: u32, shape: &Shape, incarnation: [u32; 4]) -> Result<OwnedFd, Error> {
+        const LABEL: &str = "camlane-seat";
+        let fd = memfd(LABEL, self.stride as u64)?;
+        let page = Mapping::new(&fd, LABEL, 0, self.stride as u64, Access::Write, true)?;
+        // SAFETY: the memory is used for this call only, and is new.
+        Seats::create_one(unsafe { page.memory() }, shape, index, incarnation)?;
+        Seal::Size.put(&fd, LABEL)?;
+        let (at, len) = self.place(index);
+        // SAFETY: exactly one page of our own range is replaced, by memory of the same size; users hold atomics in it.
+        unsafe { mmap(Some(at), len, PROTECTION, MapFlags::MAP_SHARED | MapFlags::MAP_FIXED | MapFlags::MAP_POPULATE, &fd, 0) }
+            .map_err(|errno| Error::system("map", LABEL, errno))?;
+        Ok(fd)
+    }
+
+    /// Empties seat `index`, whose consumer is gone: an empty page takes the place of what it could write.
+    pub(crate) fn clear(&self, index: u32) {
+        let (at, len) = self.place(index);
+        // SAFETY: as in `seat`.
+        let cleared = unsafe { mmap_anonymous(Some(at), len, PROTECTION, MapFlags::MAP_PRIVATE | MapFlags::MAP_FIXED) };
+        if let Err(errno) = cleared {
+            log::warn!("seat {index} keeps its pins: {errno}"); // at most its own K slots are wasted
+        }
+    }
+
+    fn place(&self, index: u32) -> (NonZeroUsize, NonZeroUsize) {
+        let offset = index as usize * self.stride;
+        assert!(offset + self.stride <= self.len.get());
+        let at = self.base.addr().saturating_add(offset);
+        (at, NonZeroUsize::new(self.stride).unwrap_or(NonZeroUsize::MIN))
+    }
+}
+
+const PROTECTION: ProtFlags = ProtFlags::PROT_READ.union(ProtFlags::PROT_WRITE);
+
+impl Drop for SeatTable {
+    fn drop(&mut self) {
+        // SAFETY: the range was mapped by `new` and is unmapped once; users of `seats` promised to be gone.
+        let _ = unsafe { munmap(self.base.cast(), self.len.get()) };
+    }
+}

@@ -1,0 +1,125 @@
+//! The shipping state machine under every interleaving and every stale value that the memory model allows.
+//!
+//! `tests/loom.sh` runs this, and `tests/loom.sh mutants` shows that each ordering counts. A case is exhaustive unless
+//! it names a bound of preemptions. Where words carry 1 or 2 bits of a number, every wrap of the 30 bits happens.
+//!
+//! What loom does not see: it takes two `SeqCst` fences for a synchronisation, which C++20 does not, and knows no load
+//! that sees a store to come. Fences are not switched around, because only accesses are seen by others.
+#![cfg(loom)]
+// Pixels are loom's `UnsafeCell`s, which report every access that no edge orders.
+#![allow(unsafe_code)]
+
+mod bell;
+mod loans;
+mod observer;
+mod pins;
+mod stream;
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Instant;
+
+use camlane_core::model::{ModelLane, set_number_bits};
+use camlane_core::{Consumer, Frame, FrameMeta, Geometry, Loan, Producer, Published};
+use loom::cell::UnsafeCell;
+
+type Camera = Producer<'static, 8>;
+
+/// Runs `body` in every way it can run, with at most `preemptions` of them forced where that is bounded.
+fn explore(case: &str, bits: u32, preemptions: Option<usize>, body: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.max_branches = 10_000;
+    builder.preemption_bound = builder.preemption_bound.or(preemptions);
+    set_number_bits(bits);
+    let executions = Arc::new(AtomicU64::new(0));
+    let (counter, started) = (executions.clone(), Instant::now());
+    builder.check(move || {
+        counter.fetch_add(1, Relaxed);
+        body();
+    });
+    let bound = builder.preemption_bound.map_or("exhausted".into(), |bound| format!("up to {bound} preemptions"));
+    let (executions, seconds) = (executions.load(Relaxed), started.elapsed().as_secs_f64());
+    println!("loom: {executions:>8} executions {seconds:>6.1} s  {bound:<19} {case}");
+}
+
+/// A value that all threads of an execution can reach, gone when the execution ends.
+struct Kept<T: 'static>(&'static T);
+
+impl<T> Kept<T> {
+    fn new(value: T) -> Self {
+        Self(Box::leak(Box::new(value)))
+    }
+
+    fn get(&self) -> &'static T {
+        self.0
+    }
+}
+
+impl<T> Deref for Kept<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        self.0
+    }
+}
+
+impl<T> Drop for Kept<T> {
+    fn drop(&mut self) {
+        // After a panic the stacks of other threads still refer to it.
+        if !std::thread::panicking() {
+            let value = std::ptr::from_ref(self.0).cast_mut();
+            // SAFETY: leaked by `new`; every case joins its threads before it drops what they used.
+            drop(unsafe { Box::from_raw(value) });
+        }
+    }
+}
+
+/// A lane with one cell for the pixels of each slot.
+struct Lane {
+    words: ModelLane,
+    pixels: Vec<UnsafeCell<u64>>,
+}
+
+// SAFETY: the cells are what the cases are about: loom checks each access.
+unsafe impl Sync for Lane {}
+
+impl Lane {
+    fn new(geometry: Geometry) -> Kept<Self> {
+        let words = ModelLane::new(geometry).expect("a geometry");
+        let slots = geometry.shape().expect("a geometry").slots();
+        Kept::new(Self { words, pixels: (0..slots).map(|_| UnsafeCell::new(0)).collect() })
+    }
+
+    /// A producer that has published `number` frames; the last of them is there, in slot 0.
+    fn producer_at(&'static self, number: u64) -> Camera {
+        self.words.leave_frame(number);
+        self.write(0, number);
+        Camera::take_over(self.words.producer()).expect("the frame is whole")
+    }
+
+    fn consumer(&'static self, seat: usize) -> Consumer<'static> {
+        Consumer::new(self.words.seat(seat), 1)
+    }
+
+    fn write(&self, slot: u32, number: u64) {
+        // SAFETY: loom panics if an access is not ordered with this one.
+        self.pixels[slot as usize].with_mut(|pixels| unsafe { *pixels = number });
+    }
+
+    fn fill(&self, loan: &Loan<'_>, number: u64) {
+        self.write(loan.slot(), number);
+    }
+
+    fn publish(&self, producer: &Camera) -> Published {
+        let loan = producer.loan().expect("NO FREE SLOT");
+        self.fill(&loan, producer.published() + 1);
+        producer.publish(loan, &FrameMeta::bytes(1)).expect("the loan is ours")
+    }
+
+    fn look(&self, frame: &Frame<'_>) {
+        self.pixels[frame.slot() as usize].with(|pixels| {
+            // SAFETY: loom panics if a write is not ordered with this read.
+            assert_eq!(unsafe { *pixels }, frame.number(), "TORN OR WRONG FRAME");
+        });
+    }
+}
