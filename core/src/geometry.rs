@@ -11,6 +11,8 @@ use crate::layout::{
 pub const MAX_SLOTS: u32 = 65_534;
 /// Most seats of a lane.
 pub const MAX_SEATS: u32 = 4_096;
+/// Places in their pages that seats take in turn; a power of two.
+const SEAT_PLACES: u32 = 16;
 /// The alignment of everything in a lane that lives in one slice: a cache line.
 pub const LINE: u32 = 64;
 
@@ -203,6 +205,7 @@ impl Geometry {
             payload_off,
             seats_off: if apart { 0 } else { data_len },
             seat_stride: seat_stride as u32,
+            seat_places: if self.page >= SEAT_PLACES * SEAT_LEN as u32 { SEAT_PLACES } else { 1 },
             flags: self.flags,
             data_len,
         })
@@ -212,7 +215,7 @@ impl Geometry {
 /// A lane's shape, checked: every offset lies in order inside the lengths, so nothing after this can fail on shape.
 ///
 /// # Invariants
-/// Fields satisfy [`Shape::checked`]; made only by [`Geometry::shape`] and [`Shape::from_header`].
+/// Fields satisfy `Shape::checked`; made only by [`Geometry::shape`] and `Shape::from_header`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Shape {
@@ -231,6 +234,7 @@ pub struct Shape {
     pub(crate) payload_off: u64,
     pub(crate) seats_off: u64,
     pub(crate) seat_stride: u32,
+    pub(crate) seat_places: u32,
     pub(crate) flags: u32,
     pub(crate) data_len: u64,
 }
@@ -280,6 +284,11 @@ impl Shape {
     pub const fn seat_stride(&self) -> u32 {
         self.seat_stride
     }
+    /// Bytes from the start of a seat's stride to its row. Seats in pages would otherwise all fall into the same few sets
+    /// of the producer's cache, which reads one line of each at every publish.
+    pub const fn seat_offset(&self, index: u32) -> u32 {
+        index % self.seat_places * SEAT_LEN as u32
+    }
     /// Length of all seats in bytes.
     pub const fn seats_len(&self) -> u64 {
         self.seat_stride as u64 * self.seats as u64
@@ -327,6 +336,7 @@ impl Shape {
             payload_off: header.payload_off.into(),
             seats_off: header.seats_off.into(),
             seat_stride: header.seat_stride,
+            seat_places: header.seat_places.max(1),
             flags: header.flags & FLAGS_KNOWN,
             data_len: header.total_len.into(),
         };
@@ -354,6 +364,8 @@ impl Shape {
             && (!stream || self.slot_size.is_power_of_two())
             && self.seat_stride as usize >= SEAT_LEN
             && self.seat_stride.is_multiple_of(4)
+            && self.seat_places.is_power_of_two()
+            && u64::from(self.seat_places) * SEAT_LEN as u64 <= u64::from(self.seat_stride)
             && self.desc_stride as usize >= DESCRIPTOR_LEN
             && self.desc_stride.is_multiple_of(4)
             && self.page.is_power_of_two();

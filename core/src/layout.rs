@@ -79,7 +79,7 @@ pub struct Header {
     pub seat_stride: u32,
     pub flags: u32,
     pub created_ns: Wide,
-    pub _reserved: u32,
+    pub seat_places: u32,
     pub crc: u32,
 }
 
@@ -182,7 +182,8 @@ const _: () = {
     assert!(offset_of!(Header, seats) == 0x38 && offset_of!(Header, slot_size) == 0x40);
     assert!(offset_of!(Header, ring_off) == 0x48 && offset_of!(Header, payload_off) == 0x58);
     assert!(offset_of!(Header, seats_off) == 0x60 && offset_of!(Header, seat_stride) == 0x68);
-    assert!(offset_of!(Header, created_ns) == 0x70 && offset_of!(Header, crc) == 0x7c);
+    assert!(offset_of!(Header, created_ns) == 0x70 && offset_of!(Header, seat_places) == 0x78);
+    assert!(offset_of!(Header, crc) == 0x7c);
     assert!(offset_of!(Info, format) == 0xc0 && offset_of!(Info, boot_id) == 0xe0);
     assert!(offset_of!(Info, boottime_minus_monotonic) == 0xf0 && offset_of!(Info, crc) == 0x13c);
 };

@@ -1,8 +1,8 @@
 //! Camera frames in shared memory: the byte layout and the lock-free protocol, and nothing else.
 //!
-//! One producer fills slots in place; any number of consumers read them in place, each at its own pace; nobody waits for
-//! anybody, and anybody may be killed at any instruction. No operating system, no allocator, no clock: the same code
-//! serves a mapping on Linux (the crate `camlane` makes those), a unit test and a microcontroller.
+//! One producer fills slots in place; any number of consumers read them in place, each at its own pace; nobody waits
+//! for anybody, and anybody may be killed at any instruction. No operating system, no allocator, no clock: the same
+//! code serves a mapping on Linux (the crate `camlane` makes those), a unit test and a microcontroller.
 //!
 //! ```text
 //!        written by the producer, read-only to everybody else              one row per consumer, written by it alone
@@ -19,11 +19,13 @@
 //! ```
 //! use camlane_core::{Consumer, FrameMeta, Geometry, Lane, LaneSpec, PixelFormat, Producer};
 //!
+//! #[repr(align(64))]
+//! struct Memory([u8; 4096]); // any bytes that begin at a multiple of four
+//!
 //! let layout = PixelFormat::GRAY8.layout(4, 2, 1)?;
 //! let shape = Geometry::new(layout.bytes).seats(1).pins(1).shape()?;
-//! let mut memory = [0u64; 512]; // any bytes that begin at a multiple of four
-//! # use zerocopy::IntoBytes;
-//! let mut lane = Lane::create_in(memory.as_mut_bytes(), &LaneSpec::anonymous(shape))?;
+//! let mut memory = Memory([0; 4096]);
+//! let mut lane = Lane::create_in(&mut memory.0, &LaneSpec::anonymous(shape))?;
 //! let producer: Producer = Producer::new(lane.producer)?;
 //! let consumer = Consumer::new(lane.seats.next().ok_or("no seat")?, 0);
 //!
@@ -37,10 +39,10 @@
 //! ```
 //!
 //! # Guarantees
-//! *Given a conforming producer, the bytes behind a [`Frame`] do not change and stay mapped until it is dropped, whatever
-//! any consumer does, dies or stops. In a sealed lane that holds against hostile consumers and observers too; in a named
-//! lane, against those that cannot write the lane's objects. With a producer that you do not trust, be an observer: bytes
-//! may be anything, every operation stays bounded, and no `&[u8]` is handed out.*
+//! *Given a conforming producer, the bytes behind a [`Frame`] do not change and stay mapped until it is dropped,
+//! whatever any consumer does, dies or stops. In a sealed lane that holds against hostile consumers and observers too;
+//! in a named lane, against those that cannot write the lane's objects. With a producer that you do not trust, be an
+//! observer: bytes may be anything, every operation stays bounded, and no `&[u8]` is handed out.*
 //!
 //! - [`Producer::loan`] and [`Producer::publish`] are wait-free, and succeed whatever consumers do, as long as
 //!   [`Shape::never_starves`].

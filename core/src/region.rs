@@ -103,6 +103,8 @@ impl<'a> Memory<'a> {
 pub(crate) struct Table<'a, T> {
     base: NonNull<u8>,
     stride: usize,
+    /// One less than the places that entries take in turn inside their stride, `SEAT_LEN` apart; 0: all at its start.
+    place_mask: usize,
     len: usize,
     lifetime: PhantomData<&'a T>,
 }
@@ -125,7 +127,7 @@ impl<'a, T> Table<'a, T> {
             return None;
         }
         // SAFETY: `index < len`, so the structure lies inside the table.
-        let at = unsafe { self.base.add(index * self.stride) }.cast::<T>();
+        let at = unsafe { self.base.add(index * self.stride + (index & self.place_mask) * SEAT_LEN) }.cast::<T>();
         // SAFETY: mapped, aligned and alive for 'a by the invariant; T consists of atomics.
         Some(unsafe { at.as_ref() })
     }
@@ -137,7 +139,7 @@ impl<'a, T> Table<'a, T> {
     #[cfg(loom)]
     pub(crate) fn from_slice(slice: &'a [T]) -> Self {
         let base = NonNull::from(slice).cast();
-        Self { base, stride: size_of::<T>(), len: slice.len(), lifetime: PhantomData }
+        Self { base, stride: size_of::<T>(), place_mask: 0, len: slice.len(), lifetime: PhantomData }
     }
 }
 
@@ -195,7 +197,7 @@ impl<'a> Region<'a> {
             seat_stride: shape.seat_stride,
             flags: shape.flags,
             created_ns: spec.created_ns.into(),
-            _reserved: 0,
+            seat_places: shape.seat_places,
             crc: 0,
         };
         header.crc = crc32(&header.as_bytes()[..size_of::<Header>() - 4]);
@@ -246,12 +248,14 @@ impl<'a> Region<'a> {
             ring: Table {
                 base: at(shape.ring_off as usize),
                 stride: size_of::<Word>(),
+                place_mask: 0,
                 len: shape.ring_len as usize,
                 lifetime: PhantomData,
             },
             descriptors: Table {
                 base: at(shape.desc_off as usize),
                 stride: shape.desc_stride as usize,
+                place_mask: 0,
                 len: shape.slots as usize,
                 lifetime: PhantomData,
             },
@@ -557,12 +561,13 @@ impl<'a> Seats<'a> {
     pub fn create(memory: Memory<'a>, shape: &Shape, incarnation: [u32; 4]) -> Result<Self, CreateError> {
         memory.check(shape.seats_len())?;
         for index in 0..shape.seats {
-            write_seat(&memory, index as usize * shape.seat_stride as usize, shape, index, incarnation);
+            let stride = index as usize * shape.seat_stride as usize;
+            write_seat(&memory, stride, shape, index, incarnation);
         }
         Ok(Self::reach(&memory, shape))
     }
 
-    /// Writes the empty seat `index` at the start of memory that holds this seat alone.
+    /// Writes the empty seat `index` into memory of one `seat_stride` that holds this seat alone.
     ///
     /// # Errors
     /// [`CreateError`] if the memory is too small or misaligned.
@@ -573,7 +578,7 @@ impl<'a> Seats<'a> {
         index: u32,
         incarnation: [u32; 4],
     ) -> Result<(), CreateError> {
-        memory.check(SEAT_LEN as u64)?;
+        memory.check(shape.seat_stride.into())?;
         write_seat(&memory, 0, shape, index, incarnation);
         Ok(())
     }
@@ -603,14 +608,17 @@ impl<'a> Seats<'a> {
         Ok(seats)
     }
 
-    /// Reaches seat `index` in memory that holds this seat alone.
+    /// Reaches seat `index` in memory of one `seat_stride` that holds this seat alone.
     ///
     /// # Errors
     /// [`AttachError`] if it is not that seat of this region's incarnation.
     #[cfg(not(loom))]
     pub fn attach_one(memory: &Memory<'a>, region: &Region<'_>, index: u32) -> Result<&'a Seat, AttachError> {
-        memory.check_found(SEAT_LEN as u64)?;
-        let one = Table { base: memory.base, stride: SEAT_LEN, len: 1, lifetime: PhantomData };
+        let shape = region.shape();
+        memory.check_found(shape.seat_stride.into())?;
+        // SAFETY: places lie inside the stride (`Shape::checked`), whose length was just checked.
+        let base = unsafe { memory.base.add(shape.seat_offset(index) as usize) };
+        let one = Table { base, stride: SEAT_LEN, place_mask: 0, len: 1, lifetime: PhantomData };
         one.get(0).filter(|seat| belongs(seat, region, index)).ok_or(AttachError::OtherIncarnation)
     }
 
@@ -622,7 +630,8 @@ impl<'a> Seats<'a> {
     #[cfg(not(loom))]
     fn reach(memory: &Memory<'a>, shape: &Shape) -> Self {
         let (stride, len) = (shape.seat_stride as usize, shape.seats as usize);
-        Self(Table { base: memory.base, stride, len, lifetime: PhantomData })
+        let place_mask = shape.seat_places as usize - 1;
+        Self(Table { base: memory.base, stride, place_mask, len, lifetime: PhantomData })
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &'a Seat> + use<'a> {
@@ -636,8 +645,8 @@ impl<'a> Seats<'a> {
 }
 
 #[cfg(not(loom))]
-fn write_seat(memory: &Memory<'_>, offset: usize, shape: &Shape, index: u32, incarnation: [u32; 4]) {
-    let words = memory.words(offset, SEAT_LEN);
+fn write_seat(memory: &Memory<'_>, stride: usize, shape: &Shape, index: u32, incarnation: [u32; 4]) {
+    let words = memory.words(stride + shape.seat_offset(index) as usize, SEAT_LEN);
     words.iter().for_each(|word| word.store(0, Relaxed));
     let [a, b, c, d] = incarnation;
     let identity = [SEAT_MAGIC, LAYOUT, index, shape.pins, a, b, c, d];

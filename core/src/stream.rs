@@ -233,6 +233,11 @@ impl<'a> StreamReader<'a> {
         bell
     }
 
+    /// The word that the writer sleeps on, to wake it after a release that says so.
+    pub const fn room_bell(&self) -> &'a Word {
+        &self.seat.bell
+    }
+
     /// Says that the reader is about to sleep until there are bytes. `None` if some came since: look again.
     pub fn fall_asleep(&self, bell: u32) -> Option<StreamAsleep<'_>> {
         StreamAsleep::new(&self.seat.sleeping, &self.region.live().bell, bell)

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use camlane_core::{AttachError, CreateError, GeometryError, LayoutError, LoanError, PublishError, ReadError};
+use camlane_core::{AttachError, CreateError, GeometryError, LayoutError, LoanError, PublishError, ReadError, StreamError};
 
 /// Whatever can go wrong with a lane.
 #[derive(Debug, thiserror::Error)]
@@ -100,6 +100,9 @@ pub enum Error {
     /// A frame could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// A byte stream could not go on, or is none.
+    #[error(transparent)]
+    Stream(#[from] StreamError),
     /// The source's bytes do not fit where they should go.
     #[error("{what}: {needed} bytes are needed and {found} given")]
     Size {

@@ -76,6 +76,7 @@ mod process;
 mod producer;
 mod sealed;
 mod shm;
+mod stream;
 
 pub use camlane_core as core;
 pub use camlane_core::format;
@@ -96,6 +97,7 @@ pub use options::{LaneOptions, Sharing};
 pub use producer::{Loan, Producer};
 pub use sealed::Policy;
 pub use shm::{Space, space};
+pub use stream::{StreamOptions, StreamReader, StreamWriter};
 
 /// The README's programs compile.
 #[cfg(doctest)]

@@ -146,6 +146,15 @@ impl Observer {
         Ok(Some(Copied { observed, pixels, user }))
     }
 
+    /// As [`copy_newest`](Self::copy_newest), into the caller's buffers, which may be larger than the frame.
+    ///
+    /// # Errors
+    /// [`ObserveError`]; `TooSmall` tells how much room for pixels the frame needs.
+    pub fn copy_newest_into(&self, pixels: &mut [u8], user: &mut [u8]) -> Result<Option<Observed>, ObserveError> {
+        self.look();
+        self.core.copy_newest(pixels, user)
+    }
+
     /// Notes the bell before a look: what is published after it makes the next wait return.
     fn look(&self) {
         self.seen.store(self.data.region.bell().load(Ordering::Acquire), Ordering::Relaxed);

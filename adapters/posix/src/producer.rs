@@ -365,7 +365,7 @@ impl Drop for Loan {
 }
 
 /// Takes byte 0 of the lock file, which is never removed while anybody may hold it.
-fn claim(name: &LaneName, mode: Mode) -> Result<LockFile, Error> {
+pub(crate) fn claim(name: &LaneName, mode: Mode) -> Result<LockFile, Error> {
     let object = name.object(Part::Lock);
     loop {
         let Some(lock) = LockFile::open(&object, Some(mode))? else { continue };
@@ -393,18 +393,18 @@ pub(crate) fn reclaim(seats: Seats<'_>, lock: &LockFile) -> u32 {
 }
 
 /// An object under its temporary name; removed again unless it gets its final one.
-struct Staged<'n> {
+pub(crate) struct Staged<'n> {
     object: &'n str,
-    fd: OwnedFd,
+    pub(crate) fd: OwnedFd,
     done: bool,
 }
 
 impl<'n> Staged<'n> {
-    fn create(object: &'n str, len: u64, mode: Mode) -> Result<Self, Error> {
+    pub(crate) fn create(object: &'n str, len: u64, mode: Mode) -> Result<Self, Error> {
         Ok(Self { object, fd: shm::create(object, len, mode)?, done: false })
     }
 
-    fn publish(mut self, name: &str) -> Result<OwnedFd, Error> {
+    pub(crate) fn publish(mut self, name: &str) -> Result<OwnedFd, Error> {
         if !shm::rename(self.object, &self.fd, name)? {
             return Err(Error::System {
                 operation: "find",
@@ -432,19 +432,19 @@ impl Drop for Staged<'_> {
     }
 }
 
-fn staged(object: &str) -> String {
+pub(crate) fn staged(object: &str) -> String {
     format!("{object}.new")
 }
 
 /// The object that a dead producer left under the name, if it is one of ours.
-struct Old {
+pub(crate) struct Old {
     mapping: Mapping,
 }
 
 impl Old {
     /// # Errors
     /// [`Error::Unusable`] if something that is no lane has the name: it is not ours to replace.
-    fn find(name: &LaneName) -> Result<Option<Self>, Error> {
+    pub(crate) fn find(name: &LaneName) -> Result<Option<Self>, Error> {
         let object = name.object(Part::Data);
         let Some(fd) = shm::open(&object, true)? else { return Ok(None) };
         let len = shm::len(&fd).map_err(|errno| Error::system("look at", &object, errno))?;
@@ -461,7 +461,7 @@ impl Old {
     }
 
     /// Tells its readers to look for the new object.
-    fn supersede(self) {
+    pub(crate) fn supersede(self) {
         // SAFETY: the region is gone before the mapping is, at the end of this function.
         let memory = unsafe { self.mapping.memory() };
         let Ok(region) = Region::attach(&memory) else { return };
@@ -474,7 +474,7 @@ impl Old {
     }
 }
 
-fn random_incarnation() -> Result<[u32; 4], Error> {
+pub(crate) fn random_incarnation() -> Result<[u32; 4], Error> {
     let mut bytes = [0u8; 16];
     std::fs::File::open("/dev/urandom")
         .and_then(|mut file| std::io::Read::read_exact(&mut file, &mut bytes))
