@@ -13,6 +13,7 @@ log=$(
   exit 1
 }
 
+# shellcheck disable=SC2016 # the dollar is part of an NMEA sentence
 wanted=(
   'INFO ] shape Shape { slots: 4,'
   'INFO ] spec LaneSpec { shape: Shape { slots: 4,'

@@ -20,6 +20,14 @@ const TRIES: u32 = if cfg!(loom) { 1 } else { 64 };
 ///
 /// It can be sent to another thread, and its frames can be dropped anywhere. Dropping it gives the seat's words back;
 /// a consumer that dies instead is cleared by the producer once its death is proved.
+///
+/// No two sit in one seat:
+/// ```compile_fail,E0382
+/// fn sit_twice(role: camlane_core::SeatRole<'_>) {
+///     let one = camlane_core::Consumer::new(role, 0);
+///     let other = camlane_core::Consumer::new(role, 0);
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Consumer<'a> {
     region: Region<'a>,
@@ -143,6 +151,11 @@ impl<'a> Consumer<'a> {
         Err(ReadError::Contended)
     }
 
+    /// Tells whether a frame was published that this reader has not had; pins nothing.
+    pub fn is_behind(&self) -> bool {
+        self.latest_number().is_some_and(|latest| self.behind(latest) != 0)
+    }
+
     /// The newest frame, whether or not it was delivered before; moves and counts nothing. `None`: no frame yet.
     ///
     /// # Errors
@@ -204,7 +217,7 @@ impl<'a> Consumer<'a> {
         let Some(slot) = self.find(number) else { return Err(ReadError::Corrupt) };
         let Some(descriptor) = self.region.descriptor(slot) else { return Err(ReadError::Corrupt) };
         // (f) Release, partner (a): a Relaxed store would end the release sequence that the previous (h) began
-        cell.store(PinWord::new(number, slot), Release);
+        cell.store(PinWord::pack(number, slot), Release);
         fence(SeqCst); // (C) partner (A): either the scan sees this pin, or the word below is seen retired
         held.store(true, Relaxed);
         let mut pinned = Pinned { cell, held, slot: slot as u32, len: 0, number: 0, drops_before: 0 };
@@ -338,6 +351,20 @@ impl Drop for Pinned<'_> {
 ///         consumer.latest().unwrap().unwrap()
 ///     };
 ///     println!("{}", frame.len());
+/// }
+/// ```
+/// Nobody writes to it:
+/// ```compile_fail,E0594
+/// fn write(frame: &mut camlane_core::Frame<'_>) {
+///     frame[0] = 1;
+/// }
+/// ```
+/// Its bytes cannot be kept longer than the frame itself:
+/// ```compile_fail,E0505
+/// fn keep(frame: camlane_core::Frame<'_>) {
+///     let pixels: &[u8] = &frame;
+///     drop(frame);
+///     println!("{}", pixels[0]);
 /// }
 /// ```
 #[derive(Debug)]

@@ -184,7 +184,7 @@ impl Geometry {
         let payloads = if stream { 1 } else { slots as u64 };
         let data_len = payload_off + payloads * slot_stride;
         let apart = self.page > LINE;
-        let seat_stride = if apart { self.page as u64 } else { SEAT_LEN as u64 };
+        let seat_stride = if apart { align_up(SEAT_LEN as u64, self.page as u64) } else { SEAT_LEN as u64 };
         let seats_len = seat_stride * self.seats as u64;
         if data_len.saturating_add(seats_len) > isize::MAX as u64 {
             return Err(GeometryError::TooLarge);
@@ -352,11 +352,11 @@ impl Shape {
                 && self.ring_len >= self.slots
                 && self.ring_len <= 65_536
                 && self.ring_len.is_power_of_two()
-                && self.history >= 1
-                && self.loans >= 1
                 && self.history.checked_add(self.loans).is_some_and(|busy| busy <= self.slots)
         };
-        let sizes = (1..=MAX_SEATS).contains(&self.seats)
+        let sizes = (1..=MAX_SLOTS).contains(&self.history)
+            && (1..=MAX_SLOTS).contains(&self.loans)
+            && (1..=MAX_SEATS).contains(&self.seats)
             && (1..=MAX_PINS as u32).contains(&self.pins)
             && self.slot_size >= 1
             && self.slot_stride >= self.slot_size
@@ -459,6 +459,8 @@ mod tests {
         assert_eq!(shape.payload_offset() % 4096, 0);
         assert_eq!(shape.slot_stride(), 1_843_200);
         assert_eq!((shape.seat_stride(), shape.seats_offset()), (4096, None));
+        let small = Geometry::new(1).seats(2).paged(128).shape().unwrap();
+        assert_eq!(small.seat_stride(), 256, "a seat takes whole pages");
     }
 
     #[rstest]

@@ -31,6 +31,14 @@ mod book {
 /// The one end of a lane that writes. `Send`, not `Sync`, not `Clone`; at most `SLOTS` slots.
 ///
 /// Dropping it leaves the lane as a crash would: call [`close`](Self::close) to end the stream.
+///
+/// Two threads cannot loan from it at once:
+/// ```compile_fail,E0277
+/// fn share<T: Sync>(_: T) {}
+/// fn two_threads(producer: camlane_core::Producer<'_>) {
+///     share(producer);
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Producer<'a, const SLOTS: usize = DEFAULT_SLOTS> {
     region: Region<'a>,
@@ -389,6 +397,26 @@ impl Drop for Writing<'_> {
 ///
 /// `Send`: it may be filled on another thread, or by a device, and is published where the producer is. What an earlier
 /// frame left in the slot is still there.
+///
+/// Nobody writes to it after it was published:
+/// ```compile_fail,E0382
+/// use camlane_core::{FrameMeta, Producer};
+/// fn too_late(producer: &Producer<'_>) {
+///     let mut loan = producer.loan().unwrap();
+///     let published = producer.publish(loan, &FrameMeta::bytes(1)).unwrap();
+///     loan[0] = 1;
+/// }
+/// ```
+/// Nor through a slice that was taken before:
+/// ```compile_fail,E0505
+/// use camlane_core::{FrameMeta, Producer};
+/// fn too_late(producer: &Producer<'_>) {
+///     let mut loan = producer.loan().unwrap();
+///     let pixels: &mut [u8] = &mut loan;
+///     let published = producer.publish(loan, &FrameMeta::bytes(1)).unwrap();
+///     pixels[0] = 1;
+/// }
+/// ```
 #[derive(Debug)]
 #[must_use = "publish it, or the frame is lost"]
 pub struct Loan<'p> {

@@ -236,8 +236,10 @@ impl<'a> Region<'a> {
     #[cfg(not(loom))]
     fn reach(memory: &Memory<'a>, shape: Shape, header: &Header) -> Self {
         debug_assert!(shape.data_len <= memory.len as u64);
-        // SAFETY (each `add` below): the offset is at most `data_len`, which both callers compared with `len`.
-        let at = |offset: usize| unsafe { memory.base.add(offset) };
+        let at = |offset: usize| {
+            // SAFETY: every offset below is at most `data_len`, which both callers compared with `len`.
+            unsafe { memory.base.add(offset) }
+        };
         let live = at(size_of::<Header>()).cast::<Live>();
         Self {
             shape,
@@ -476,8 +478,10 @@ impl<'a> Region<'a> {
 fn copy_words(start: NonNull<u8>, into: &mut [u8]) {
     let load = |index: usize| {
         // SAFETY: `start` is 4-byte aligned and strides are multiples of 4, so the word that holds the last byte lies
-        // inside its slot; the loads are atomic, so they may race with another process.
-        unsafe { start.cast::<MetaWord>().add(index).as_ref() }.load(Relaxed).to_le_bytes()
+        // inside its slot.
+        let word = unsafe { start.cast::<MetaWord>().add(index) };
+        // SAFETY: mapped and aligned, as above; the load is atomic, so it may race with another process.
+        unsafe { word.as_ref() }.load(Relaxed).to_le_bytes()
     };
     let (whole, rest) = into.as_chunks_mut::<4>();
     let words = whole.len();
@@ -679,6 +683,16 @@ pub struct SeatRole<'a> {
 }
 
 /// A whole lane in one slice: its producer's role, and a role for each seat.
+///
+/// Nobody else touches the slice meanwhile:
+/// ```compile_fail,E0506
+/// use camlane_core::{Lane, LaneSpec};
+/// fn scribble(bytes: &mut [u8], spec: &LaneSpec<'_>) {
+///     let lane = Lane::create_in(bytes, spec).unwrap();
+///     bytes[0] = 1;
+///     drop(lane);
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Lane<'a> {
     /// The region, for what anybody may ask.

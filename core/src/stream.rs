@@ -126,6 +126,15 @@ impl<'a> StreamWriter<'a> {
 }
 
 /// Room in the ring that is the writer's until it is committed or dropped.
+///
+/// Nobody writes to it after it was committed:
+/// ```compile_fail,E0505
+/// fn too_late(mut grant: camlane_core::stream::WriteGrant<'_, '_>) {
+///     let (room, _) = grant.slices();
+///     let written = grant.commit(1).unwrap();
+///     room[0] = 1;
+/// }
+/// ```
 #[derive(Debug)]
 #[must_use = "commit what you wrote"]
 pub struct WriteGrant<'w, 'a> {
@@ -245,6 +254,15 @@ impl<'a> StreamReader<'a> {
 }
 
 /// Bytes in the ring that are the reader's until they are released or the grant is dropped.
+///
+/// They cannot be kept after the release:
+/// ```compile_fail,E0505
+/// fn keep(grant: camlane_core::stream::ReadGrant<'_, '_>) {
+///     let (bytes, _) = grant.slices();
+///     let released = grant.release(1).unwrap();
+///     println!("{}", bytes[0]);
+/// }
+/// ```
 #[derive(Debug)]
 #[must_use = "release what you have read, or it comes again"]
 pub struct ReadGrant<'r, 'a> {

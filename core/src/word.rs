@@ -99,7 +99,7 @@ pub(crate) struct PinWord;
 impl PinWord {
     pub(crate) const NONE: u32 = 0;
 
-    pub(crate) fn new(number: Short, slot: usize) -> u32 {
+    pub(crate) fn pack(number: Short, slot: usize) -> u32 {
         number.0 << 16 | (slot as u32 + 1) & 0xffff
     }
 
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn a_pin_names_its_slot_and_nothing_beyond_the_last() {
-        let pin = PinWord::new(Short::of(0x1_2345), 65533);
+        let pin = PinWord::pack(Short::of(0x1_2345), 65533);
         assert_eq!(PinWord::slot(pin, 65534), Some(65533));
         assert_eq!(PinWord::slot(pin, 65533), None);
         assert_eq!(PinWord::slot(PinWord::NONE, 65534), None);

@@ -59,7 +59,7 @@ fn the_living_keep_their_frames_when_the_dead_are_cleared() {
 #[case::a_pin_beyond_its_own(at::CELLS + 28)]
 fn any_trace_of_use_is_asked_about_and_cleared(#[case] offset: usize) {
     let lane = lane();
-    let place = lane.shape.seat_stride() as usize + offset;
+    let place = lane.seat_at(1) + offset;
     lane.seats.poke(place, 1);
     assert_eq!(lane.all_seats().reclaim(|seat| seat == 1), 0);
     assert_eq!(lane.seats.peek(place), 1);
@@ -96,7 +96,7 @@ fn a_scribbling_consumer_wastes_its_own_pins_and_nothing_else() {
     let other = lane.consumer(0);
     for garbage in (0..2000u32).map(|step| step.wrapping_mul(0x9e37_79b9)) {
         for offset in (at::SLEEPING..SEAT_LEN).step_by(4) {
-            lane.seats.poke(lane.shape.seat_stride() as usize + offset, garbage.rotate_left(offset as u32));
+            lane.seats.poke(lane.seat_at(1) + offset, garbage.rotate_left(offset as u32));
         }
         publish(&producer);
         assert!(is_whole(&other.next().unwrap().unwrap()));
@@ -112,7 +112,7 @@ fn a_scribbling_consumer_wastes_its_own_pins_and_nothing_else() {
 fn seats_of_another_lane_are_refused(#[case] offset: usize, #[case] value: u32) {
     let lane = lane();
     let stride = lane.shape.seat_stride() as usize;
-    lane.seats.poke(stride + offset, value);
+    lane.seats.poke(lane.seat_at(1) + offset, value);
     let region = lane.region();
     assert_eq!(Seats::attach(&lane.seats.memory(), &region).unwrap_err(), AttachError::OtherIncarnation);
     let one = |index: usize| {

@@ -35,6 +35,7 @@ pub struct Lane<'b> {
     pub seat_stride: u32,
     pub flags: u32,
     pub created_ns: u64,
+    pub seat_places: u32,
 }
 
 /// The info record (section 4).
@@ -154,6 +155,7 @@ impl<'b> Lane<'b> {
             seat_stride: word(0x68),
             flags: word(0x6c),
             created_ns: u64_at(header, 0x70),
+            seat_places: word(0x78).max(1),
         };
         lane.check_shape(word(0x0c))?;
         if lane.total_len > bytes.len() as u64 {
@@ -193,6 +195,10 @@ impl<'b> Lane<'b> {
             || !self.page.is_power_of_two()
         {
             return Err("strides");
+        }
+        if !self.seat_places.is_power_of_two() || u64::from(self.seat_places) * 192 > self.seat_stride.into()
+        {
+            return Err("places of seats");
         }
         let payloads = if stream { 1 } else { u128::from(self.slots) };
         let places = [
@@ -319,8 +325,15 @@ impl<'b> Lane<'b> {
 
     /// Reads a seat that lies behind DATA.
     pub fn seat(&self, index: u32) -> Option<Seat> {
-        let at = usize::try_from(self.seats_off).ok()? + index as usize * self.seat_stride as usize;
-        let seat = self.bytes.get(at..at + 192).filter(|_| self.seats_off != 0 && index < self.seats)?;
+        let seats_off = usize::try_from(self.seats_off).ok().filter(|&offset| offset != 0)?;
+        self.seat_in(self.bytes.get(seats_off..)?, index)
+    }
+
+    /// Reads a seat of an object that holds all seats.
+    pub fn seat_in(&self, seats: &[u8], index: u32) -> Option<Seat> {
+        let place = index % self.seat_places * 192;
+        let at = index as usize * self.seat_stride as usize + place as usize;
+        let seat = seats.get(at..at + 192).filter(|_| index < self.seats)?;
         let identity = &seat[..4] == b"seat" && u32_at(seat, 0x04) >> 16 == 1 && u32_at(seat, 0x08) == index;
         if !identity || seat[0x10..0x20] != self.incarnation {
             return None;

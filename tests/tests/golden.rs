@@ -5,7 +5,7 @@
 //! golden` writes the files and the tables anew.
 #![allow(unsafe_code)] // takes the roles of a lane that was read from a file
 
-use std::fmt::Write;
+use core::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -252,7 +252,7 @@ fn a_reader_made_from_the_text_alone_finds_every_frame() {
         }
     }
     let shape = |number| {
-        let Frame { format, width, height, flags, ref bytes, ref planes, .. } = lane.frame(number).unwrap();
+        let Frame { format, width, height, flags, bytes, ref planes, .. } = lane.frame(number).unwrap();
         (format, width, height, flags, bytes.len(), planes.clone())
     };
     assert_eq!(shape(1), (0x0401, 8, 4, 0, 48, vec![[0, 8, 4, 32], [32, 8, 2, 16]]));
@@ -299,6 +299,26 @@ fn a_reader_made_from_the_text_alone_finds_who_sits_where() {
     assert_eq!((holds_two.cursor, holds_two.pid), (5, 4_242));
     let asleep = lane.seat(1).unwrap();
     assert_eq!((asleep.pinned_slots, asleep.sleeping, asleep.cursor, asleep.pid), (vec![], true, 5, 4_243));
+}
+
+#[test]
+fn a_reader_made_from_the_text_alone_finds_seats_in_pages() {
+    let shape = Geometry::new(64).seats(20).pins(1).paged(4096).shape().unwrap();
+    let (mut data, mut seats) = (Bytes([0; 4096 * 32]), Bytes([0; 4096 * 20]));
+    let table = Seats::create(Memory::from_mut(&mut seats.0), &shape, [7; 4]).unwrap();
+    let spec = LaneSpec { incarnation: [7; 4], ..LaneSpec::anonymous(shape) };
+    let region = Region::create(Memory::from_mut(&mut data.0), &spec).unwrap();
+    // SAFETY: both objects are this test's alone, and there is one producer.
+    let producer: Producer = Producer::new(unsafe { region.producer_role(table) }).unwrap();
+    assert_eq!(producer.publish(producer.loan().unwrap(), &FrameMeta::bytes(1)).unwrap().number, 1);
+
+    let lane = reader::Lane::open(&data.0).unwrap();
+    assert_eq!((lane.seat_places, lane.seat_stride, lane.seats_off), (16, 4096, 0));
+    for index in 0..20 {
+        let seat = lane.seat_in(&seats.0, index).unwrap();
+        assert_eq!((seat.pinned_slots, seat.pid), (vec![], 0), "seat {index}");
+    }
+    assert!(lane.seat(0).is_none() && lane.seat_in(&seats.0, 20).is_none());
 }
 
 #[test]

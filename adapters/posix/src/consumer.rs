@@ -94,11 +94,11 @@ impl ConsumerOptions {
     /// As [`Consumer::open`].
     pub fn open(&self, address: &str) -> Result<Consumer, Error> {
         let address: Address = address.parse()?;
-        let deadline = Instant::now() + self.patience;
+        let began = Instant::now();
         let attachment = loop {
             match Attachment::open(&address, &self.opening) {
-                Err(Error::NoSuchLane { .. }) if Instant::now() < deadline => {
-                    std::thread::sleep(LOOK_FOR_SUCCESSOR.min(deadline - Instant::now()));
+                Err(Error::NoSuchLane { .. }) if began.elapsed() < self.patience => {
+                    std::thread::sleep(LOOK_FOR_SUCCESSOR.min(self.patience.saturating_sub(began.elapsed())));
                 }
                 other => break other?,
             }
@@ -228,8 +228,14 @@ impl Consumer {
                 return Ok(Some(frame));
             }
         }
-        if self.attachment.core().state() == LaneState::Superseded && self.follow()? {
-            return self.read();
+        if self.attachment.core().state() != LaneState::Live {
+            // It may have published its last between the two looks.
+            if let Some(frame) = self.read()? {
+                return Ok(Some(frame));
+            }
+            if self.follow()? {
+                return self.read();
+            }
         }
         Ok(None)
     }
@@ -275,10 +281,8 @@ impl Consumer {
             }
             Wait::Adaptive => {
                 if let Some(spin) = self.pace.plan(limit) {
-                    if !spin.sleep.is_zero()
-                        && let Some(asleep) = core.fall_asleep(bell)
-                    {
-                        futex::wait(asleep.word(), asleep.expected(), spin.sleep);
+                    if !spin.sleep.is_zero() {
+                        self.sleep(bell, spin.sleep);
                     }
                     let until = Instant::now() + spin.spin;
                     while core.bell() == bell && Instant::now() < until {
@@ -291,10 +295,15 @@ impl Consumer {
             }
             Wait::Sleep => {}
         }
+        self.sleep(bell, deadline.saturating_duration_since(Instant::now()));
+    }
+
+    /// Sleeps until the bell rings.
+    fn sleep(&self, bell: u32, limit: Duration) {
         if let Some(notifier) = &self.notifier {
-            notifier.wait(deadline.saturating_duration_since(Instant::now()));
-        } else if let Some(asleep) = core.fall_asleep(bell) {
-            futex::wait(asleep.word(), asleep.expected(), deadline.saturating_duration_since(Instant::now()));
+            notifier.wait(limit); // its thread is the one sleeper that this seat has a flag for
+        } else if let Some(asleep) = self.attachment.core().fall_asleep(bell) {
+            futex::wait(asleep.word(), asleep.expected(), limit);
         }
     }
 
@@ -311,6 +320,10 @@ impl Consumer {
                 return Ok(());
             }
         }
+        // Between the look for frames and the look at the producer it may have published its last.
+        if !self.told_gone && self.attachment.core().is_behind() {
+            return Ok(());
+        }
         if self.follow()? {
             return Ok(());
         }
@@ -318,18 +331,8 @@ impl Consumer {
         if self.told_gone && !left.is_zero() {
             return Ok(());
         }
-        // Between the look for frames and the look at the lock it may have published its last.
-        if !self.told_gone && self.unread()? {
-            return Ok(());
-        }
         self.told_gone = true;
         Err(if closed { WaitError::Closed } else { WaitError::ProducerGone })
-    }
-
-    fn unread(&self) -> Result<bool, Error> {
-        let core = self.attachment.core();
-        let newest = core.newest()?.map_or(0, |frame| frame.number());
-        Ok(newest > core.position())
     }
 
     /// Moves to the object that has the name now, if it is another one.
@@ -340,7 +343,8 @@ impl Consumer {
         if !self.attachment.may_be_replaced(&self.address) {
             return Ok(false);
         }
-        let opening = Opening { from_the_first: true, ..self.options.opening.clone() };
+        let seat = self.attachment.seat_lock();
+        let opening = Opening { from_the_first: true, seat, ..self.options.opening.clone() };
         let attachment = match Attachment::open(&self.address, &opening) {
             Ok(attachment) => attachment,
             Err(Error::NoSuchLane { .. }) => return Ok(false), // not there yet, or gone as we came
@@ -379,14 +383,18 @@ impl Consumer {
         Ok(Some(Frame { pinned, meta, change }))
     }
 
-    /// A descriptor for poll, epoll, tokio or asyncio: readable when [`try_next`](Self::try_next) may have a frame or news.
-    /// Call `try_next` until it gives `None` each time; that makes it unreadable again.
+    /// A descriptor for poll, epoll, tokio or asyncio: readable when [`try_next`](Self::try_next) may have a frame, and
+    /// now and then while there is no producer. Call `try_next` until it gives `None` each time; that makes it unreadable
+    /// again. `next(Duration::ZERO)` does the same and also says why there is no frame.
     ///
     /// Starts a thread that sleeps on the bell. Waiting with [`next`](Self::next) still works.
     ///
     /// # Errors
-    /// [`Error::System`] if no event descriptor or thread can be had.
+    /// [`Error::System`] if no event descriptor or thread can be had; [`Error::Forked`].
     pub fn notifier(&mut self) -> Result<&Notifier, Error> {
+        if !self.attachment.is_here() {
+            return Err(Error::Forked);
+        }
         match &mut self.notifier {
             Some(notifier) => Ok(notifier),
             none => Ok(none.insert(Notifier::start(&self.attachment)?)),
@@ -503,6 +511,11 @@ impl Frame {
     /// The user's own metadata.
     pub fn user(&self) -> &[u8] {
         self.pinned.user()
+    }
+
+    /// Tells whether this process pinned the frame; a forked child has the mapping but not the pin.
+    pub fn is_here(&self) -> bool {
+        self.pinned.attachment().is_here()
     }
 
     /// Time since the frame was published, if its producer said when.

@@ -9,8 +9,8 @@
 pub(crate) mod world;
 
 use core::ptr::NonNull;
-use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicBool, AtomicU32};
 
 use camlane_core::layout::Seat;
 use camlane_core::{
@@ -218,8 +218,12 @@ impl TestLane {
         self.data.bytes(self.payload_at(slot), len)
     }
 
+    pub(crate) fn seat_at(&self, seat: u32) -> usize {
+        (seat * self.shape.seat_stride() + self.shape.seat_offset(seat)) as usize
+    }
+
     pub(crate) fn cell_at(&self, seat: u32, cell: u32) -> usize {
-        (seat * self.shape.seat_stride()) as usize + at::CELLS + 4 * cell as usize
+        self.seat_at(seat) + at::CELLS + 4 * cell as usize
     }
 
     /// Slots that the cells of all seats name.
@@ -296,4 +300,64 @@ pub(crate) fn publish_many(producer: &Producer<'_>, frames: u64) {
 /// Tells whether a frame holds, from its first to its last byte, what was written for its number.
 pub(crate) fn is_whole(frame: &camlane_core::Frame<'_>) -> bool {
     **frame == pattern(frame.number(), frame.len())
+}
+
+/// Raises a flag when it is dropped, so that threads which wait for it end also when the test fails.
+pub(crate) struct RaisedAtTheEnd<'f>(pub(crate) &'f AtomicBool);
+
+impl Drop for RaisedAtTheEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
+/// A source of numbers that look random and are the same in every run (Marsaglia's xorshift64).
+pub(crate) struct Dice(pub(crate) u64);
+
+impl Dice {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    pub(crate) fn below(&mut self, end: usize) -> usize {
+        (self.next() % end as u64) as usize
+    }
+
+    /// A value that is likely to be at the edge of something, or near `old`.
+    pub(crate) fn value(&mut self, old: u32) -> u32 {
+        const EDGES: [u32; 22] = [
+            0,
+            1,
+            2,
+            3,
+            4,
+            8,
+            63,
+            64,
+            191,
+            192,
+            255,
+            256,
+            0x240,
+            4096,
+            65_533,
+            65_534,
+            65_535,
+            65_536,
+            1 << 30,
+            1 << 31,
+            u32::MAX - 3,
+            u32::MAX,
+        ];
+        match self.below(6) {
+            0 => self.next() as u32,
+            1 => old.wrapping_add(self.below(9) as u32).wrapping_sub(4),
+            2 => old ^ 1 << self.below(32),
+            3 => self.below(16) as u32,
+            _ => EDGES[self.below(EDGES.len())],
+        }
+    }
 }

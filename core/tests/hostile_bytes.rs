@@ -1,0 +1,401 @@
+//! Bytes that no conforming program wrote: nothing panics, nothing reaches outside the memory, everything ends.
+
+mod common;
+
+use core::sync::atomic::AtomicBool;
+use core::sync::atomic::Ordering::Relaxed;
+use std::thread;
+
+use camlane_core::layout::{Header, MAGIC};
+use camlane_core::stream::{StreamReader, StreamWriter};
+use camlane_core::{
+    AttachError, Consumer, Geometry, LaneSpec, Producer, Region, Seats, Shape, TakeOverError, parse_header,
+};
+use common::{Dice, RaisedAtTheEnd, TestLane, Words, at};
+use proptest::prelude::*;
+use rstest::rstest;
+use zerocopy::{FromBytes, IntoBytes};
+
+const HEADER: usize = size_of::<Header>();
+
+/// CRC-32 by table, independent of the crate's own.
+fn crc32(bytes: &[u8]) -> u32 {
+    const TABLE: [u32; 256] = {
+        let mut table = [0; 256];
+        let mut index = 0;
+        while index < 256 {
+            let (mut crc, mut bit) = (index as u32, 0);
+            while bit < 8 {
+                crc = if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 };
+                bit += 1;
+            }
+            table[index] = crc;
+            index += 1;
+        }
+        table
+    };
+    !bytes.iter().fold(!0, |crc, &byte| TABLE[((crc ^ u32::from(byte)) & 0xff) as usize] ^ crc >> 8)
+}
+
+fn with_right_checksum(mut bytes: [u8; HEADER]) -> [u8; HEADER] {
+    let crc = crc32(&bytes[..HEADER - 4]);
+    bytes[HEADER - 4..].copy_from_slice(&crc.to_le_bytes());
+    bytes
+}
+
+fn geometries() -> [Geometry; 6] {
+    [
+        Geometry::new(100),
+        Geometry::new(1).seats(1).pins(1).history(1),
+        Geometry::new(5000).seats(3).pins(1).paged(4096),
+        Geometry::new(64).seats(2).pins(8).history(5).loans(3).user_bytes(70),
+        Geometry::new(640 * 480 * 2).slot_align(1 << 21).always_wake(),
+        Geometry::stream(4096),
+    ]
+}
+
+fn header_of(geometry: Geometry) -> [u8; HEADER] {
+    let shape = geometry.shape().unwrap();
+    let words = Words::new(shape.data_len());
+    Region::create(words.memory(), &LaneSpec::anonymous(shape)).unwrap();
+    words.bytes(0, HEADER).try_into().unwrap()
+}
+
+/// Everything that this crate will ever reach lies inside `len` bytes, and nothing overlaps. Written in wide numbers, from
+/// the header and not from the code.
+fn assert_inside(shape: &Shape, header: &Header, len: u64) {
+    let wide = |wide| u128::from(u64::from(wide));
+    let (data_len, payload_off) = (wide(header.total_len), wide(header.payload_off));
+    let stream = shape.is_stream();
+    assert_eq!(stream, header.flags & 4 != 0);
+    assert_eq!((shape.slots(), shape.seats(), shape.pins()), (header.slots, header.seats, header.pins));
+    assert_eq!(u128::from(shape.data_len()), data_len);
+    let ring = u128::from(header.ring_off);
+    let descriptors = u128::from(header.desc_off);
+    let slots = u128::from(header.slots);
+    assert!(ring >= 0x240 && header.header_len >= 0x240 && ring >= header.header_len.into());
+    assert!(header.ring_len >= header.slots && ring + 4 * u128::from(header.ring_len) <= descriptors);
+    assert!(header.desc_stride >= 256 && shape.user_bytes() == header.desc_stride - 256);
+    assert!(descriptors + slots * u128::from(header.desc_stride) <= payload_off);
+    assert!(header.slot_size >= 1 && header.slot_size <= header.slot_stride);
+    let payloads = if stream { 1 } else { slots };
+    assert!(payload_off + payloads * u128::from(header.slot_stride) <= data_len && data_len <= len.into());
+    let aligned =
+        [header.ring_off, header.desc_off, header.desc_stride, header.slot_stride, header.seat_stride];
+    assert!(aligned.iter().all(|offset| offset.is_multiple_of(4)) && payload_off.is_multiple_of(4));
+    assert!((1..=8).contains(&header.pins) && header.seat_stride >= 192 && header.seats >= 1);
+    assert!(header.seats_off == 0.into() || wide(header.seats_off) >= data_len);
+    let seats_end = wide(header.seats_off) + u128::from(header.seats) * u128::from(header.seat_stride);
+    assert!(seats_end <= isize::MAX as u128);
+    if stream {
+        assert!(header.slot_size.is_power_of_two() && header.slots == 0 && header.seats == 1);
+    } else {
+        assert!((1..=65_534).contains(&header.slots) && header.ring_len.is_power_of_two());
+        assert!(header.history >= 1 && header.loans >= 1);
+        assert!(u64::from(header.history) + u64::from(header.loans) <= header.slots.into());
+    }
+    // These compute: no sum overflows.
+    _ = (shape.footprint(), shape.seats_len(), shape.never_starves(), shape.seats_offset());
+}
+
+fn check(bytes: &[u8; HEADER], len: u64) -> bool {
+    match parse_header(bytes, len) {
+        Ok((shape, header)) => {
+            assert_inside(&shape, &header, len);
+            true
+        }
+        Err(AttachError::TooShort { needed, found }) => {
+            assert!(needed > found && found == len);
+            false
+        }
+        Err(_) => false,
+    }
+}
+
+#[test]
+fn no_mutated_header_panics_or_reaches_outside() {
+    let headers = geometries().map(header_of);
+    let mut dice = Dice(0x1234_5678_9abc_def1);
+    let (mut accepted, mut accepted_unsigned) = (0, 0);
+    for round in 0..300_000 {
+        let mut bytes = headers[round % headers.len()];
+        for _ in 0..=dice.below(3) {
+            let at = 4 * dice.below(HEADER / 4 - 1);
+            let old = u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+            bytes[at..at + 4].copy_from_slice(&dice.value(old).to_le_bytes());
+        }
+        let len = match dice.below(4) {
+            0 => dice.next(),
+            1 => dice.below(20_000) as u64,
+            _ => u64::MAX,
+        };
+        let changed = bytes != headers[round % headers.len()];
+        accepted_unsigned += u32::from(changed && check(&bytes, len));
+        accepted += u32::from(check(&with_right_checksum(bytes), len));
+    }
+    assert_eq!(accepted_unsigned, 0, "the checksum protects every word");
+    assert!(accepted > 10_000, "{accepted} of the mutants passed: too few to say anything");
+}
+
+#[test]
+fn a_header_of_any_geometry_is_accepted_and_says_the_same() {
+    let mut dice = Dice(42);
+    let (mut made, mut attached) = (0, 0);
+    for _ in 0..20_000 {
+        let small = |dice: &mut Dice| 1 + dice.below(9) as u32;
+        let size = match dice.below(3) {
+            0 => small(&mut dice),
+            1 => dice.below(1 << 24) as u32,
+            _ => dice.next() as u32,
+        };
+        let geometry = Geometry::new(size)
+            .seats(small(&mut dice) * if dice.below(9) == 0 { 400 } else { 1 })
+            .pins(small(&mut dice))
+            .history(small(&mut dice))
+            .loans(small(&mut dice))
+            .user_bytes(dice.below(300) as u32)
+            .paged(64 << dice.below(8))
+            .slot_align(64 << dice.below(16));
+        let Ok(shape) = geometry.shape() else { continue };
+        made += 1;
+        assert!(shape.footprint() <= isize::MAX as u64);
+        if shape.data_len() < 1 << 17 {
+            let words = Words::new(shape.data_len());
+            Region::create(words.memory(), &LaneSpec::anonymous(shape)).unwrap();
+            assert_eq!(
+                Region::attach(&words.memory()).map(|region| *region.shape()),
+                Ok(shape),
+                "{geometry:?}"
+            );
+            assert!(check(&words.bytes(0, HEADER).try_into().unwrap(), shape.data_len()));
+            attached += 1;
+        }
+    }
+    assert!(made > 5000 && attached > 1000, "{made} {attached}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_bytes_at_all_make_a_header_that_reaches_outside(
+        mut bytes in proptest::array::uniform32(any::<u32>()),
+        camouflage in 0..3,
+        len in any::<u64>(),
+    ) {
+        let bytes: &mut [u8; HEADER] = bytes.as_mut_bytes().try_into().unwrap();
+        if camouflage > 0 {
+            bytes[..8].copy_from_slice(&MAGIC);
+            bytes[8..12].copy_from_slice(&(1u32 << 16).to_le_bytes());
+        }
+        check(&if camouflage > 1 { with_right_checksum(*bytes) } else { *bytes }, len);
+    }
+
+    #[test]
+    fn memory_with_anything_in_it_can_be_tried(
+        image in proptest::collection::vec(any::<u32>(), 0..400),
+        magic in any::<bool>(),
+    ) {
+        let words = Words::new(4 * image.len() as u64);
+        words.restore(&image);
+        if magic && image.len() > 2 {
+            words.poke(0, u32::from_le_bytes(*b"caml"));
+            words.poke(4, u32::from_le_bytes(*b"ane\0"));
+            words.poke(8, 1 << 16);
+        }
+        prop_assert!(Region::attach(&words.memory()).is_err());
+        let lane = TestLane::new(Geometry::new(16));
+        prop_assert!(Seats::attach(&words.memory(), &lane.region()).is_err());
+        prop_assert!(Seats::attach_one(&words.memory(), &lane.region(), image.first().map_or(0, |word| word % 9)).is_err());
+    }
+}
+
+/// Uses a region in every way that there is. Nobody writes meanwhile.
+fn use_region(
+    memory: &Words,
+    region: Region<'_>,
+    seats: Seats<'_>,
+    seat: &camlane_core::layout::Seat,
+) -> u32 {
+    let range = memory.base() as usize..memory.base() as usize + memory.len();
+    let inside = |bytes: &[u8]| {
+        let bytes = bytes.as_ptr_range();
+        assert!(range.contains(&(bytes.start as usize)) && bytes.end as usize <= range.end);
+    };
+    let mut frames = 0;
+    #[allow(unsafe_code, reason = "one thread, so that nobody writes while somebody reads")]
+    // SAFETY: writable; no producer acts; this is a seat of the region, and nobody else sits in it.
+    let (observer, role, producer) =
+        unsafe { (region.observer(), region.seat_role(seat), region.producer_role(seats)) };
+    let mut pixels = vec![0x55; (region.shape().slot_size() as usize).min(1 << 16) + 8];
+    let room = pixels.len() - 8;
+    let mut user = [0; 300];
+    if let Ok(Some(seen)) = observer.copy_newest(&mut pixels[..room], &mut user) {
+        assert!(seen.meta.layout.bytes <= region.shape().slot_size());
+        assert!(seen.meta.layout.planes().iter().all(|p| p.offset + p.bytes <= seen.meta.layout.bytes));
+        assert!(seen.meta.user_len <= region.shape().user_bytes());
+        frames += 1;
+    }
+    assert_eq!(pixels[room..], [0x55; 8]);
+    _ = (observer.peek_newest(), region.state(), region.info(), region.dropped());
+    let consumer = Consumer::new(role, 1);
+    for read in [Consumer::next, Consumer::latest, Consumer::newest, Consumer::next, Consumer::next] {
+        let Ok(Some(frame)) = read(&consumer) else { continue };
+        frames += 1;
+        assert!(frame.slot() < region.shape().slots());
+        inside(&frame);
+        inside(frame.user());
+        (0..5).filter_map(|plane| frame.plane(plane)).for_each(inside);
+    }
+    drop(consumer);
+    if region.shape().is_stream() {
+        return frames + use_stream(memory, region, seats, seat);
+    }
+    _ = seats.in_use().count();
+    match Producer::<70>::take_over(producer) {
+        Ok(heir) => {
+            for _ in 0..10 {
+                let Ok(mut loan) = heir.loan() else { break };
+                inside(&loan);
+                inside(loan.user_mut());
+                _ = heir.publish(loan, &camlane_core::FrameMeta::bytes(1)).unwrap();
+                frames += 1;
+            }
+        }
+        Err(TakeOverError::Corrupt { slot }) => assert!(slot < region.shape().slots()),
+        Err(_) => {}
+    }
+    frames
+}
+
+fn use_stream(
+    memory: &Words,
+    region: Region<'_>,
+    seats: Seats<'_>,
+    seat: &camlane_core::layout::Seat,
+) -> u32 {
+    #[allow(unsafe_code, reason = "as in `use_region`")]
+    // SAFETY: as there.
+    let (role, producer) = unsafe { (region.seat_role(seat), region.producer_role(seats)) };
+    let range = memory.base() as usize..memory.base() as usize + memory.len();
+    let inside = |bytes: &[u8]| bytes.is_empty() || range.contains(&(bytes.as_ptr_range().end as usize - 1));
+    let mut granted = 0;
+    let mut writer = StreamWriter::new(producer).unwrap();
+    if let Ok(mut grant) = writer.grant(u32::MAX) {
+        let (len, (first, second)) = (grant.len(), grant.slices());
+        assert!(inside(first) && inside(second) && first.len() + second.len() == len as usize);
+        granted += 1;
+    }
+    let mut reader = StreamReader::new(role, 1).unwrap();
+    if let Ok(grant) = reader.read() {
+        let (first, second) = grant.slices();
+        assert!(inside(first) && inside(second) && first.len() + second.len() == grant.len() as usize);
+        granted += 1;
+    }
+    granted
+}
+
+#[test]
+fn a_region_with_a_strange_but_fitting_shape_can_be_used() {
+    let small = [0, 1, 3, 5].map(|index| geometries()[index]);
+    let mut dice = Dice(7);
+    let (mut used, mut frames) = (0, 0);
+    for round in 0..6000 {
+        let lane = TestLane::new(small[round % small.len()]);
+        if !lane.shape.is_stream() {
+            lane.pretend_published(3);
+        }
+        for _ in 0..=dice.below(2) {
+            let offset = 0x20 + 4 * dice.below(0x50 / 4);
+            lane.data.poke(offset, dice.value(lane.data.peek(offset)));
+        }
+        let signed = with_right_checksum(lane.data.bytes(0, HEADER).try_into().unwrap());
+        lane.data.poke(HEADER - 4, u32::from_le_bytes(signed[HEADER - 4..].try_into().unwrap()));
+        let Ok(region) = Region::attach(&lane.data.memory()) else { continue };
+        let shape = *region.shape();
+        assert_inside(&shape, &Header::read_from_bytes(&signed).unwrap(), lane.data.len() as u64);
+        if shape.seats_len() > 1 << 16 {
+            continue;
+        }
+        // A seat for whatever this region thinks that it is.
+        let seats = Words::new(shape.seats_len());
+        let identity = region.incarnation();
+        let Ok(all) = Seats::create(seats.memory(), &shape, identity) else { continue };
+        let one = Seats::attach_one(&seats.memory(), &region, 0).unwrap();
+        frames += use_region(&lane.data, region, all, one);
+        used += 1;
+    }
+    assert!(
+        used > 500 && frames > 500,
+        "{used} regions were used and gave {frames} frames: too few to say anything"
+    );
+}
+
+#[rstest]
+#[case::of_frames(Geometry::new(48).seats(2).pins(3).history(4).loans(2).user_bytes(64))]
+#[case::of_many_small_frames(Geometry::new(4).seats(1).pins(1).history(30).loans(9))]
+#[case::of_bytes(Geometry::stream(256))]
+fn words_may_change_to_anything_between_two_steps(#[case] geometry: Geometry) {
+    let mut dice = Dice(99);
+    let mut frames = 0;
+    for round in 0..1500u64 {
+        let lane = TestLane::new(geometry);
+        if !geometry.shape().unwrap().is_stream() {
+            lane.pretend_published(1 + round * 0x1_2345);
+        }
+        let (region, seats) = (lane.region(), lane.all_seats());
+        for step in 0..4 {
+            if step > 0 {
+                // Everything that moves: live words, ring, descriptors, and the seats.
+                let moving = 0x80 / 4..0x100 / 4;
+                let tables =
+                    lane.data.peek(at::RING_OFF) as usize / 4..lane.shape.payload_offset() as usize / 4;
+                for _ in 0..=dice.below(if step == 3 { 300 } else { 3 }) {
+                    let range = if dice.below(3) == 0 || tables.is_empty() { &moving } else { &tables };
+                    let offset = 4 * (range.start + dice.below(range.len()));
+                    lane.data.poke(offset, dice.value(lane.data.peek(offset)));
+                }
+                let offset = 0x20 + 4 * dice.below((lane.seats.len() - 0x20) / 4);
+                lane.seats.poke(offset, dice.value(0));
+            }
+            let Ok(seat) = Seats::attach_one(&lane.seats.memory(), &region, 0) else { continue };
+            frames += use_region(&lane.data, region, seats, seat);
+        }
+    }
+    assert!(frames > 1500, "{frames}");
+}
+
+#[test]
+fn an_observer_survives_a_region_that_changes_while_it_reads() {
+    let lane = TestLane::new(Geometry::new(256).seats(1).pins(1).history(2).user_bytes(64));
+    lane.pretend_published(5);
+    let observer = lane.observer();
+    let done = AtomicBool::new(false);
+    thread::scope(|threads| {
+        threads.spawn(|| {
+            let mut dice = Dice(3);
+            let image = lane.data.image();
+            while !done.load(Relaxed) {
+                for _ in 0..50 {
+                    let offset = 0x80 + 4 * dice.below((lane.data.len() - 0x80) / 4);
+                    lane.data.poke(offset, dice.value(lane.data.peek(offset)));
+                }
+                // Back to sense, or nothing would ever be accepted again.
+                lane.data.restore(&image);
+            }
+        });
+        let _done = RaisedAtTheEnd(&done);
+        let (mut seen, mut refused) = (0, 0);
+        let mut pixels = [0x55; 264];
+        while seen < 2000 || refused < 20 {
+            match observer.copy_newest(&mut pixels[..256], &mut []) {
+                Ok(Some(frame)) => {
+                    assert!(frame.meta.layout.bytes <= 256 && frame.meta.user_len <= 64);
+                    seen += 1;
+                }
+                Ok(None) | Err(_) => refused += 1,
+            }
+            assert_eq!(pixels[256..], [0x55; 8]);
+        }
+    });
+}
