@@ -259,7 +259,7 @@ impl<'a, const SLOTS: usize> Producer<'a, SLOTS> {
             return Err(PublishError::ForeignLoan);
         };
         check_meta(meta, shape.slot_size(), shape.user_bytes())?;
-        loan.writing.defuse();
+        core::mem::forget(loan); // the slot is ours again: nothing to give back
 
         let number = self.number.get() + 1;
         let short = Short::of(number);
@@ -377,19 +377,12 @@ impl Writing<'_> {
     pub(crate) const fn slot(&self) -> usize {
         self.slot as usize
     }
-
-    fn defuse(&self) {
-        // `publish` takes the slot on: a loan whose book no longer says WRITING has nothing to give back.
-        self.state.store(book::READY, Relaxed);
-    }
 }
 
 impl Drop for Writing<'_> {
     fn drop(&mut self) {
-        if self.state.load(Relaxed) == book::WRITING {
-            self.word.store(SlotWord::FREE.bits(), Release);
-            self.state.store(book::FREE, Release); // pairs with the Acquire in `sweep`
-        }
+        self.word.store(SlotWord::FREE.bits(), Release);
+        self.state.store(book::FREE, Release); // pairs with the Acquire in `sweep`
     }
 }
 

@@ -11,7 +11,7 @@ use camlane_core::stream::{StreamReader, StreamWriter};
 use camlane_core::{
     AttachError, Consumer, Geometry, LaneSpec, Producer, Region, Seats, Shape, TakeOverError, parse_header,
 };
-use common::{Dice, RaisedAtTheEnd, TestLane, Words, at};
+use common::{Dice, RaisedAtTheEnd, TestLane, Words, at, roles};
 use proptest::prelude::*;
 use rstest::rstest;
 use zerocopy::{FromBytes, IntoBytes};
@@ -223,10 +223,7 @@ fn use_region(
         assert!(range.contains(&(bytes.start as usize)) && bytes.end as usize <= range.end);
     };
     let mut frames = 0;
-    #[allow(unsafe_code, reason = "one thread, so that nobody writes while somebody reads")]
-    // SAFETY: writable; no producer acts; this is a seat of the region, and nobody else sits in it.
-    let (observer, role, producer) =
-        unsafe { (region.observer(), region.seat_role(seat), region.producer_role(seats)) };
+    let (observer, role, producer) = roles(region, seats, seat);
     let mut pixels = vec![0x55; (region.shape().slot_size() as usize).min(1 << 16) + 8];
     let room = pixels.len() - 8;
     let mut user = [0; 300];
@@ -274,9 +271,7 @@ fn use_stream(
     seats: Seats<'_>,
     seat: &camlane_core::layout::Seat,
 ) -> u32 {
-    #[allow(unsafe_code, reason = "as in `use_region`")]
-    // SAFETY: as there.
-    let (role, producer) = unsafe { (region.seat_role(seat), region.producer_role(seats)) };
+    let (_, role, producer) = roles(region, seats, seat);
     let range = memory.base() as usize..memory.base() as usize + memory.len();
     let inside = |bytes: &[u8]| bytes.is_empty() || range.contains(&(bytes.as_ptr_range().end as usize - 1));
     let mut granted = 0;

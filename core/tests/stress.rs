@@ -5,13 +5,13 @@
 
 mod common;
 
-use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::Ordering::{Acquire, Relaxed};
 use core::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::mpsc;
 use std::thread;
 
 use camlane_core::{Consumer, Frame, FrameMeta, Geometry, Lane, LaneSpec, Producer, ReadError};
-use common::RaisedAtTheEnd;
+use common::{READY, RaisedAtTheEnd, TestLane, at, word};
 use rstest::rstest;
 use zerocopy::IntoBytes;
 
@@ -189,4 +189,37 @@ fn frames_that_are_dropped_elsewhere_come_back_while_the_producer_runs() {
         }
     });
     assert_eq!((consumer.delivered(), consumer.held()), (FRAMES, 0));
+}
+
+#[test]
+fn at_every_moment_the_announced_frame_and_its_history_are_ready() {
+    const HISTORY: u64 = 3;
+    let lane = TestLane::new(Geometry::new(SIZE as u32).seats(1).pins(1).history(HISTORY as u32).slots(8));
+    let producer = lane.producer();
+    let pictures = Pictures::new();
+    let (hungry, over) = (AtomicU32::new(1), AtomicBool::new(false));
+    let load = |offset: usize| lane.data.atomics(offset, 4)[0].load(Acquire);
+    thread::scope(|threads| {
+        let _hunger = Hunger(&hungry);
+        threads.spawn(|| {
+            let producer = producer; // moved: it is not `Sync`
+            produce(&producer, &pictures, &hungry, &over);
+        });
+        let (mut looks, mut last) = (0, 0);
+        while looks < 20_000 && !over.load(Relaxed) {
+            let latest = load(at::LATEST);
+            let number = u64::from(latest >> 2);
+            let history = number.saturating_sub(HISTORY)..number;
+            let words: Vec<u32> =
+                history.clone().map(|back| load(lane.word_at(load(lane.ring_at(back + 1))))).collect();
+            // Retired only after the next one was announced: so if none was, all of them were ready.
+            if number == last || load(at::LATEST) != latest {
+                thread::yield_now();
+                continue;
+            }
+            let expected: Vec<u32> = history.map(|back| word(back + 1, READY)).collect();
+            assert_eq!(words, expected, "frame {number} is announced");
+            (looks, last) = (looks + 1, number);
+        }
+    });
 }

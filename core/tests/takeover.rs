@@ -234,9 +234,10 @@ fn slots_that_were_being_written_are_free_and_what_was_published_is_not() {
     publish_many(&producer, 3);
     let held = consumer.next().unwrap().unwrap();
     for _ in 0..2 {
-        std::mem::forget(producer.loan().unwrap());
+        core::mem::forget(producer.loan().unwrap());
     }
-    let written: Vec<u32> = (0..lane.shape.slots()).filter(|&slot| lane.words()[slot as usize] & 3 == WRITING).collect();
+    let written: Vec<u32> =
+        (0..lane.shape.slots()).filter(|&slot| lane.words()[slot as usize] & 3 == WRITING).collect();
     assert_eq!(written.len(), 2);
     // As if the number had been part of the word: it was never published, so it means nothing.
     lane.data.poke(lane.word_at(written[0]), word(77, WRITING));
@@ -254,7 +255,7 @@ fn slots_that_were_being_written_are_free_and_what_was_published_is_not() {
 fn a_lane_without_frames_can_be_taken_over_and_starts_with_number_1() {
     let lane = TestLane::new(Geometry::new(16));
     let consumer = lane.consumer(0);
-    std::mem::forget(lane.producer().loan().unwrap());
+    core::mem::forget(lane.producer().loan().unwrap());
     let heir = lane.heir().unwrap();
     assert!(consumer.next().unwrap().is_none());
     assert_eq!((heir.published(), publish(&heir)), (0, 1));
@@ -284,7 +285,7 @@ fn a_hundred_producers_die_one_after_another_and_no_frame_is_missed() {
     let mut held = None;
     for life in 0..100 {
         let producer = lane.heir().unwrap();
-        std::mem::forget(producer.loan().unwrap());
+        core::mem::forget(producer.loan().unwrap());
         for _ in 0..2 {
             publish(&producer);
             let frame = consumer.next().unwrap().unwrap();

@@ -78,7 +78,7 @@ fn who_wants_the_first_frame_gets_the_oldest_also_when_its_short_number_is_that_
     // The early one sat down before the first frame and slept for a whole lap.
     for consumer in [early, late] {
         let found: Vec<_> =
-            std::iter::from_fn(|| consumer.next().unwrap().map(|f| (f.number(), f.missed()))).collect();
+            core::iter::from_fn(|| consumer.next().unwrap().map(|f| (f.number(), f.missed()))).collect();
         assert_eq!(found, [(newest - 2, newest - 3), (newest - 1, 0), (newest, 0)]);
     }
 }

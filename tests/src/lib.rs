@@ -1,3 +1,9 @@
 //! What the tests in `tests/` share.
 
+pub mod lane;
+pub mod pattern;
+pub mod peer;
+pub mod raw;
 pub mod reader;
+pub mod skip;
+pub mod wait;

@@ -77,8 +77,12 @@ impl Nothing for *const c_char {
 }
 
 fn panicked(payload: &(dyn Any + Send)) -> Failure {
-    let text = payload.downcast_ref::<String>().map(String::as_str).or(payload.downcast_ref::<&str>().copied());
-    Failure::new(libc::ENOTRECOVERABLE, format!("a bug in camlane: {}", text.unwrap_or("a panic without words")))
+    let text =
+        payload.downcast_ref::<String>().map(String::as_str).or(payload.downcast_ref::<&str>().copied());
+    Failure::new(
+        libc::ENOTRECOVERABLE,
+        format!("a bug in camlane: {}", text.unwrap_or("a panic without words")),
+    )
 }
 
 /// A string from C.
@@ -153,7 +157,9 @@ fn check<T>(pointer: *const T, len: usize, what: &str) -> Result<(), Failure> {
     if pointer.is_null() {
         return Err(Failure::null(what));
     }
-    if !pointer.is_aligned() || len.checked_mul(size_of::<T>()).is_none_or(|bytes| isize::try_from(bytes).is_err()) {
+    if !pointer.is_aligned()
+        || len.checked_mul(size_of::<T>()).is_none_or(|bytes| isize::try_from(bytes).is_err())
+    {
         return Err(Failure::invalid(format!("{what}: {len} elements at {pointer:p} cannot be")));
     }
     Ok(())
@@ -189,7 +195,7 @@ versioned! {
     LaneOptions<'_>, "camlane_lane_options", 152;
     ConsumerOptions, "camlane_consumer_options", 24;
     StreamOptions, "camlane_stream_options", 16;
-    Lane, "camlane_lane_info", 616;
+    Lane, "camlane_lane_info", 744;
     Format, "camlane_format_info", 152;
 }
 
@@ -212,15 +218,17 @@ impl<T: Versioned> Given<'_, T> {
         check_size::<T>(size)?;
         // SAFETY: all zeros are a value (`Versioned` 2).
         let mut copy = unsafe { MaybeUninit::<T>::zeroed().assume_init() };
-        // SAFETY: `min` bytes are readable by the invariant and writable in `copy`, which is apart; any bytes are a value.
-        unsafe { std::ptr::copy_nonoverlapping(self.0.cast::<u8>(), (&raw mut copy).cast(), size.min(size_of::<T>())) };
+        let (into, len) = ((&raw mut copy).cast::<u8>(), size.min(size_of::<T>()));
+        // SAFETY: `len` bytes are readable by the invariant and writable in `copy`, which is apart; any bytes are a value.
+        unsafe { std::ptr::copy_nonoverlapping(self.0.cast::<u8>(), into, len) };
         let beyond = size.saturating_sub(size_of::<T>());
         // SAFETY: the caller's structure has `size` bytes by the invariant, so the pointer stays inside it or at its end.
         let rest = unsafe { self.0.cast::<u8>().add(size - beyond) };
         // SAFETY: `beyond` bytes from there on, as above. As the kernel does (copy_struct_from_user): zeros ask for
         // nothing that this version does not do.
         if unsafe { std::slice::from_raw_parts(rest, beyond) }.iter().any(|&byte| byte != 0) {
-            let text = format!("{} asks for something that this libcamlane does not know: use a newer one", T::NAME);
+            let text =
+                format!("{} asks for something that this libcamlane does not know: use a newer one", T::NAME);
             return Err(Failure::new(libc::E2BIG, text));
         }
         Ok(Some(copy))
@@ -252,9 +260,11 @@ impl<T: Versioned> Place<'_, T> {
         check_size::<T>(size)?;
         let (from, into) = ((&raw const *value).cast::<u8>(), self.0.cast::<u8>());
         let (skip, len) = (size_of::<u32>(), size.min(size_of::<T>()) - size_of::<u32>());
-        // SAFETY: both structures have `skip + len` bytes: FIRST and more, by `check_size` and the invariant.
-        let (from, into) = unsafe { (from.add(skip), into.add(skip)) };
-        // SAFETY: `len` bytes follow on both sides, as above; `value` is Rust's and lies apart; no padding is read.
+        // SAFETY: `value` has more bytes than its first field.
+        let from = unsafe { from.add(skip) };
+        // SAFETY: so has the caller's structure: FIRST at least, by `check_size` and the invariant.
+        let into = unsafe { into.add(skip) };
+        // SAFETY: `len` bytes follow on both sides, by `min` and the invariant; `value` is Rust's and lies apart; no padding is read.
         unsafe { std::ptr::copy_nonoverlapping(from, into, len) };
         Ok(())
     }
@@ -266,11 +276,22 @@ fn check_size<T: Versioned>(size: usize) -> Result<(), Failure> {
         return Ok(());
     }
     let name = T::NAME;
-    Err(Failure::invalid(format!("struct_size of {name} is {size}: set it to sizeof({name}), at least {}", T::FIRST)))
+    Err(Failure::invalid(format!(
+        "struct_size of {name} is {size}: set it to sizeof({name}), at least {}",
+        T::FIRST
+    )))
 }
 
 /// A place for a value that C has not initialised.
 pub(crate) type Out<'c, T> = Option<&'c mut MaybeUninit<T>>;
+
+/// A place for a handle: C's pointer, which is null from the beginning of the call until it succeeds.
+pub(crate) type Slot<'c, T> = Out<'c, Option<Box<T>>>;
+
+/// Empties a handle's place; a null place is a mistake.
+pub(crate) fn empty<'c, T>(slot: Slot<'c, T>, what: &str) -> Result<&'c mut Option<Box<T>>, Failure> {
+    Ok(slot.ok_or_else(|| Failure::null(what))?.write(None))
+}
 
 /// Stores a value in its place; a null place is a mistake.
 pub(crate) fn store<T>(out: Out<'_, T>, value: T, what: &str) -> Result<c_int, Failure> {

@@ -7,8 +7,11 @@ use std::time::Duration;
 
 use posix::{Change, ConsumerOptions as Options, Read, Wait};
 
-use crate::boundary::{Array, Given, Out, Place, Text, export, export_infallible, store, store_if_wanted};
+use crate::boundary::{
+    Array, Given, Out, Place, Slot, Text, empty, export, export_infallible, store, store_if_wanted,
+};
 use crate::error::Failure;
+use crate::lane::choose;
 use crate::types::{ConsumerOptions, Details, Lane, Meta, Totals, c_structs};
 
 /// A consumer, which one thread may use at a time. A second one at the same moment is told -EBUSY.
@@ -32,6 +35,11 @@ c_structs! {
         handle: Option<Box<posix::Frame>> = "void *",
     }
 }
+
+/// `CAMLANE_CHANGE_*`.
+pub(crate) const RESTARTED: u32 = 1;
+pub(crate) const FORMAT: u32 = 2;
+pub(crate) const SIZE: u32 = 4;
 
 impl Default for Frame {
     fn default() -> Self {
@@ -66,7 +74,10 @@ impl From<posix::Frame> for Frame {
             number: frame.number(),
             missed: frame.missed(),
             dropped: frame.dropped(),
-            change: u32::from(restarted) | u32::from(format) << 1 | u32::from(size) << 2,
+            change: [(restarted, RESTARTED), (format, FORMAT), (size, SIZE)]
+                .into_iter()
+                .map(|(changed, bit)| if changed { bit } else { 0 })
+                .sum(),
             incarnation: frame.incarnation(),
             meta: frame.meta().into(),
             handle: Some(Box::new(frame)),
@@ -80,9 +91,10 @@ pub(crate) fn alone<T>(handle: &Mutex<T>) -> Result<MutexGuard<'_, T>, Failure> 
         Ok(inside) => Ok(inside),
         // A panic was reported when it happened; the ends keep their own books in order.
         Err(TryLockError::Poisoned(poisoned)) => Ok(poisoned.into_inner()),
-        Err(TryLockError::WouldBlock) => {
-            Err(Failure::new(libc::EBUSY, "another thread uses this handle at this moment: give each its own".to_owned()))
-        }
+        Err(TryLockError::WouldBlock) => Err(Failure::new(
+            libc::EBUSY,
+            "another thread uses this handle at this moment: give each its own".to_owned(),
+        )),
     }
 }
 
@@ -101,36 +113,36 @@ impl Consumer {
     }
 }
 
-const POPULATE: u32 = 1;
+/// `CAMLANE_READ_*`.
+pub(crate) const READ: [(u32, Read); 2] = [(0, Read::Latest), (1, Read::Every)];
+/// `CAMLANE_WAIT_*`.
+pub(crate) const WAIT: [(u32, Wait); 3] = [(0, Wait::Sleep), (1, Wait::Adaptive), (2, Wait::Spin)];
+/// `CAMLANE_CONSUMER_POPULATE`.
+pub(crate) const POPULATE: u32 = 1;
 
 impl ConsumerOptions {
     fn checked(&self) -> Result<Options, Failure> {
-        let mut options = Options::new().patience(Duration::from_millis(self.patience_ms.into()));
-        options = options.read(match self.read {
-            0 => Read::Latest,
-            1 => Read::Every,
-            other => return Err(Failure::invalid(format!("read is {other}: use one of CAMLANE_READ_*"))),
-        });
-        options = options.wait(match self.wait {
-            0 => Wait::Sleep,
-            1 => Wait::Adaptive,
-            2 => Wait::Spin,
-            other => return Err(Failure::invalid(format!("wait is {other}: use one of CAMLANE_WAIT_*"))),
-        });
+        let options = Options::new()
+            .patience(Duration::from_millis(self.patience_ms.into()))
+            .read(choose("read", self.read, &READ)?)
+            .wait(choose("wait", self.wait, &WAIT)?);
         match self.flags {
             0 => Ok(options),
             POPULATE => Ok(options.populate()),
-            other => Err(Failure::invalid(format!("flags of the consumer's options are {other:#x}"))),
+            other => {
+                Err(Failure::invalid(format!("flags of a consumer are {other:#x}: use CAMLANE_CONSUMER_*")))
+            }
         }
     }
 }
 
 export! {
-    fn camlane_consumer_open(name: Text<'_>, options: Given<'_, ConsumerOptions>, out: Out<'_, Box<Consumer>>) {
-        let out = out.ok_or_else(|| Failure::null("consumer"))?;
+    fn camlane_consumer_open(name: Text<'_>, options: Given<'_, ConsumerOptions>, out: Slot<'_, Consumer>) {
+        let out = empty(out, "consumer")?;
         let options = options.optional()?.unwrap_or_default().checked()?;
         let consumer = options.open(name.get("name")?)?;
-        store(Some(out), Box::new(Consumer(Mutex::new(consumer))), "consumer")
+        *out = Some(Box::new(Consumer(Mutex::new(consumer))));
+        Ok(0)
     }
 
     fn camlane_consumer_next(consumer: Option<&Consumer>, timeout_ms: c_int, out: Out<'_, Frame>) {

@@ -84,17 +84,10 @@ fn errno_of(error: &Error) -> c_int {
         Error::Read(ReadError::Contended) => libc::ESTALE,
         Error::Read(_) => libc::EBADMSG,
         Error::Size { .. } => libc::EMSGSIZE,
+        Error::Stream(StreamError::NotAStream) => libc::EPROTOTYPE,
+        Error::Stream(_) => libc::EBADMSG,
         Error::System { source, .. } => source.raw_os_error().unwrap_or(libc::EIO),
         _ => libc::EIO,
-    }
-}
-
-/// The errno of a byte stream's own errors.
-pub(crate) fn errno_of_stream(error: StreamError) -> c_int {
-    match error {
-        StreamError::NotAStream => libc::EPROTOTYPE,
-        StreamError::Corrupt => libc::EBADMSG,
-        _ => libc::EINVAL,
     }
 }
 
@@ -123,7 +116,9 @@ const fn meaning(errno: c_int) -> Option<&'static CStr> {
         libc::EINVAL => c"an argument is NULL, contradicts another, or is out of its range",
         libc::EBUSY => c"a living producer has the lane, or another thread uses the handle at this moment",
         libc::ENOENT => c"there is no such lane, or not one that is running",
-        libc::EPROTONOSUPPORT => c"the lane has another layout version: use the same major version on both sides",
+        libc::EPROTONOSUPPORT => {
+            c"the lane has another layout version: use the same major version on both sides"
+        }
         libc::EBADMSG => c"the object is no lane, or its words contradict each other",
         libc::EPROTOTYPE => c"the lane carries frames where a byte stream is wanted, or the other way round",
         libc::EUSERS => c"all seats of the lane are taken by living consumers",

@@ -10,7 +10,10 @@ use crate::boundary::{Array, Out, Place, Text, export, store};
 use crate::error::Failure;
 use crate::types::{Format, Layout, text};
 
-fn layout(out: Out<'_, Layout>, layout: Result<FrameLayout, posix::core::LayoutError>) -> Result<c_int, Failure> {
+fn layout(
+    out: Out<'_, Layout>,
+    layout: Result<FrameLayout, posix::core::LayoutError>,
+) -> Result<c_int, Failure> {
     let layout = layout.map_err(|error| Failure::invalid(error.to_string()))?;
     store(out, (&layout).into(), "layout")
 }

@@ -2,10 +2,9 @@
 
 use std::ffi::{c_char, c_int};
 
-use posix::core::Geometry;
-use posix::{FrameLayout, Health, LaneStatus, LaneOptions as Options, Sharing};
+use posix::{FrameLayout, Health, LaneOptions as Options, LaneStatus, Sharing};
 
-use crate::boundary::{Given, Out, Place, Text, export, export_infallible, store};
+use crate::boundary::{Given, Out, Place, Slot, Text, empty, export, export_infallible, store};
 use crate::error::Failure;
 use crate::types::{Lane, LaneOptions, text};
 
@@ -13,7 +12,7 @@ use crate::types::{Lane, LaneOptions, text};
 #[derive(Debug)]
 pub(crate) struct Lanes(Vec<LaneStatus>);
 
-/// `camlane_health`.
+/// `CAMLANE_HEALTH_*`.
 pub(crate) const fn health_number(health: Health) -> u32 {
     match health {
         Health::Unknown => 0,
@@ -26,6 +25,7 @@ pub(crate) const fn health_number(health: Health) -> u32 {
 impl From<&LaneStatus> for Lane {
     fn from(status: &LaneStatus) -> Self {
         let mut lane = Self::unknown(status.name.as_str(), health_number(status.health));
+        lane.address = text(&status.address.to_string());
         lane.problem = text(status.problem.as_deref().unwrap_or_default());
         if let Some(details) = &status.lane {
             lane.describe(&details.shape, &details.info, details.incarnation);
@@ -37,20 +37,22 @@ impl From<&LaneStatus> for Lane {
     }
 }
 
-/// `camlane_sharing`.
-pub(crate) fn sharing(number: u32) -> Result<Sharing, Failure> {
-    match number {
-        0 => Ok(Sharing::Owner),
-        1 => Ok(Sharing::Group),
-        2 => Ok(Sharing::Everyone),
-        _ => Err(Failure::invalid(format!("sharing is {number}: use one of CAMLANE_SHARING_*"))),
-    }
+/// `CAMLANE_SHARING_*`.
+pub(crate) const SHARING: [(u32, Sharing); 3] =
+    [(0, Sharing::Owner), (1, Sharing::Group), (2, Sharing::Everyone)];
+
+/// What a number from C chooses among the values of an option.
+pub(crate) fn choose<T: Copy>(what: &str, number: u32, among: &[(u32, T)]) -> Result<T, Failure> {
+    let found = among.iter().find(|(of, _)| *of == number);
+    let unknown =
+        || Failure::invalid(format!("{what} is {number}: use one of CAMLANE_{}_*", what.to_uppercase()));
+    found.map(|(_, value)| *value).ok_or_else(unknown)
 }
 
 /// `user_bytes` of a lane that shall have none, as 0 stands for the default.
-const NO_USER_BYTES: u32 = u32::MAX;
-const HUGE_PAGES: u32 = 1;
-const ALWAYS_WAKE: u32 = 2;
+pub(crate) const NO_USER_BYTES: u32 = u32::MAX;
+pub(crate) const HUGE_PAGES: u32 = 1;
+pub(crate) const ALWAYS_WAKE: u32 = 2;
 
 impl LaneOptions<'_> {
     /// The options in Rust's words. A 0 leaves the default.
@@ -64,7 +66,7 @@ impl LaneOptions<'_> {
             0 => options,
             value => with(options, value),
         };
-        let mut options = Options::for_frames(&layout).sharing(sharing(self.sharing)?);
+        let mut options = Options::for_frames(&layout).sharing(choose("sharing", self.sharing, &SHARING)?);
         options = set(options, self.seats, Options::seats);
         options = set(options, self.pins, Options::pins);
         options = set(options, self.history, Options::history);
@@ -84,7 +86,10 @@ impl LaneOptions<'_> {
             options = options.calibration(reference);
         }
         if self.flags & !(HUGE_PAGES | ALWAYS_WAKE) != 0 {
-            return Err(Failure::invalid(format!("flags of the lane's options are {:#x}: only CAMLANE_LANE_*", self.flags)));
+            return Err(Failure::invalid(format!(
+                "flags of the lane's options are {:#x}: only CAMLANE_LANE_*",
+                self.flags
+            )));
         }
         if self.flags & HUGE_PAGES != 0 {
             options = options.huge_pages();
@@ -97,8 +102,9 @@ impl LaneOptions<'_> {
 }
 
 export! {
-    fn camlane_lanes_open(out: Out<'_, Box<Lanes>>) {
-        store(out, Box::new(Lanes(LaneStatus::all())), "lanes")
+    fn camlane_lanes_open(out: Slot<'_, Lanes>) {
+        *empty(out, "lanes")? = Some(Box::new(Lanes(LaneStatus::all())));
+        Ok(0)
     }
 
     fn camlane_lanes_get(lanes: Option<&Lanes>, index: usize, out: Place<'_, Lane>) {

@@ -1,9 +1,10 @@
 //! An observer: copies frames out, needs no seat, trusts nobody.
 
-use std::sync::Mutex;
+use std::ffi::c_int;
+use std::sync::{Mutex, MutexGuard};
 
-use crate::boundary::{Out, Room, Text, export, export_infallible, store};
-use crate::consumer::alone;
+use crate::boundary::{Out, Room, Slot, Text, empty, export, export_infallible, store};
+use crate::consumer::{alone, limit};
 use crate::error::Failure;
 use crate::types::Observed;
 
@@ -11,20 +12,26 @@ use crate::types::Observed;
 #[derive(Debug)]
 pub(crate) struct Observer(Mutex<posix::Observer>);
 
-fn answer(found: Option<posix::Observed>, out: Out<'_, Observed>) -> Result<i32, Failure> {
+fn answer(found: Option<posix::Observed>, out: Out<'_, Observed>) -> Result<c_int, Failure> {
     let found = found.ok_or_else(|| Failure::new(libc::EAGAIN, "nothing was published yet".to_owned()))?;
     store(out, Observed { number: found.number, meta: (&found.meta).into() }, "observed")
 }
 
-fn inside(observer: Option<&Observer>) -> Result<std::sync::MutexGuard<'_, posix::Observer>, Failure> {
+fn inside(observer: Option<&Observer>) -> Result<MutexGuard<'_, posix::Observer>, Failure> {
     alone(&observer.ok_or_else(|| Failure::null("observer"))?.0)
 }
 
 export! {
-    fn camlane_observer_open(name: Text<'_>, out: Out<'_, Box<Observer>>) {
-        let out = out.ok_or_else(|| Failure::null("observer"))?;
+    fn camlane_observer_open(name: Text<'_>, out: Slot<'_, Observer>) {
+        let out = empty(out, "observer")?;
         let observer = posix::Observer::open(name.get("name")?)?;
-        store(Some(out), Box::new(Observer(Mutex::new(observer))), "observer")
+        *out = Some(Box::new(Observer(Mutex::new(observer))));
+        Ok(0)
+    }
+
+    fn camlane_observer_wait(observer: Option<&Observer>, timeout_ms: c_int) {
+        inside(observer)?.wait(limit(timeout_ms));
+        Ok(0)
     }
 
     fn camlane_observer_peek(observer: Option<&Observer>, out: Out<'_, Observed>) {

@@ -3,7 +3,7 @@
 use std::ffi::c_int;
 use std::sync::Mutex;
 
-use crate::boundary::{Given, Out, Text, export, export_infallible, store, store_if_wanted};
+use crate::boundary::{Given, Out, Slot, Text, empty, export, export_infallible, store_if_wanted};
 use crate::error::Failure;
 use crate::types::{Details, LaneOptions, Meta, c_structs};
 
@@ -24,12 +24,21 @@ c_structs! {
 }
 
 impl Loan {
-    const NONE: Self =
-        Self { data: std::ptr::null_mut(), len: 0, user: std::ptr::null_mut(), user_len: 0, slot: 0, handle: None };
+    const NONE: Self = Self {
+        data: std::ptr::null_mut(),
+        len: 0,
+        user: std::ptr::null_mut(),
+        user_len: 0,
+        slot: 0,
+        handle: None,
+    };
 }
 
 impl Producer {
-    fn with<T>(this: Option<&Self>, work: impl FnOnce(&posix::Producer) -> Result<T, Failure>) -> Result<T, Failure> {
+    fn with<T>(
+        this: Option<&Self>,
+        work: impl FnOnce(&posix::Producer) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
         let this = this.ok_or_else(|| Failure::null("producer"))?;
         work(&*crate::consumer::alone(&this.0)?)
     }
@@ -39,14 +48,17 @@ impl Producer {
 fn take(loan: Option<&mut Loan>) -> Result<posix::Loan, Failure> {
     let loan = loan.ok_or_else(|| Failure::null("loan"))?;
     let handle = std::mem::replace(loan, Loan::NONE).handle;
-    handle.map(|handle| *handle).ok_or_else(|| Failure::invalid("this loan was published or returned before".to_owned()))
+    handle
+        .map(|handle| *handle)
+        .ok_or_else(|| Failure::invalid("this loan was published or returned before".to_owned()))
 }
 
 export! {
-    fn camlane_producer_create(name: Text<'_>, options: Given<'_, LaneOptions<'_>>, out: Out<'_, Box<Producer>>) {
-        let out = out.ok_or_else(|| Failure::null("producer"))?;
+    fn camlane_producer_create(name: Text<'_>, options: Given<'_, LaneOptions<'_>>, out: Slot<'_, Producer>) {
+        let out = empty(out, "producer")?;
         let producer = posix::Producer::create(name.get("name")?, &options.get("options")?.checked()?)?;
-        store(Some(out), Box::new(Producer(Mutex::new(producer))), "producer")
+        *out = Some(Box::new(Producer(Mutex::new(producer))));
+        Ok(0)
     }
 
     fn camlane_producer_loan(producer: Option<&Producer>, out: Out<'_, Loan>) {

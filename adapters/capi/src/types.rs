@@ -2,7 +2,8 @@
 
 use posix::core::{LaneInfo, Shape};
 use posix::{
-    Clock, Colour, Flags, FrameDetails, FrameLayout, FrameMeta, PixelFormat, Plane as CorePlane, Rect, Reference,
+    Clock, Colour, Flags, FrameDetails, FrameLayout, FrameMeta, PixelFormat, Plane as CorePlane, Rect,
+    Reference,
 };
 
 use crate::boundary::Text;
@@ -163,6 +164,7 @@ c_structs! {
         struct_size: u32 = "uint32_t",
         health: u32 = "uint32_t",
         name: [u8; 72] = "char[72]",
+        address: [u8; 128] = "char[128]",
         frame_id: [u8; 72] = "char[72]",
         calibration: [u8; 72] = "char[72]",
         problem: [u8; 256] = "char[256]",
@@ -275,7 +277,8 @@ impl TryFrom<&Meta> for FrameMeta {
 
     fn try_from(meta: &Meta) -> Result<Self, Failure> {
         let byte = |value: u32, what: &str| {
-            u8::try_from(value).map_err(|_| Failure::invalid(format!("{what} is {value}: it has 8 bits in a frame")))
+            u8::try_from(value)
+                .map_err(|_| Failure::invalid(format!("{what} is {value}: it has 8 bits in a frame")))
         };
         let layout: FrameLayout = (&meta.layout).try_into()?;
         Ok(Self {
@@ -394,6 +397,7 @@ impl Lane {
             struct_size: 0,
             health,
             name: text(name),
+            address: text(name),
             frame_id: [0; 72],
             calibration: [0; 72],
             problem: [0; 256],
@@ -465,7 +469,8 @@ mod tests {
             let ends = fields.iter().skip(1).map(|field| field.1).chain([*size]);
             let mut sizes = Vec::new();
             for ((field, offset, ty), end) in fields.iter().zip(ends) {
-                let (one, count) = ty.strip_suffix(']').and_then(|ty| ty.split_once('[')).unwrap_or((ty, "1"));
+                let (one, count) =
+                    ty.strip_suffix(']').and_then(|ty| ty.split_once('[')).unwrap_or((ty, "1"));
                 let bytes = match one {
                     "char" | "uint8_t" => 1,
                     "uint16_t" => 2,

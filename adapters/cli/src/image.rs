@@ -1,229 +1,33 @@
-//! PNG and JPEG files: written whole or not at all, read straight into a slot.
+//! PNG files, written whole or not at all. Reading is `camlane_convert::image`.
 
-use crate::convert::{Picture, Pixels};
-use camlane::format::{FrameLayout, LayoutError, PixelFormat};
-use core::fmt;
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufWriter, Cursor, Seek};
+use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
-use zune_jpeg::JpegDecoder;
-use zune_jpeg::errors::DecodeErrors;
-use zune_jpeg::zune_core::colorspace::ColorSpace;
-use zune_jpeg::zune_core::options::DecoderOptions;
 
-/// Says why an encoded image cannot be read.
-#[derive(Debug)]
-pub(crate) enum ImageError {
-    /// The bytes are not the image that they should be.
-    Damaged(String),
-    /// Nothing here decodes the format.
-    NotDecoded(PixelFormat),
-    /// The file cannot be read.
-    Io(io::Error),
-    /// No slot can hold an image of this size.
-    Layout(LayoutError),
-    /// The slot is smaller than the picture.
-    TooLarge { needed: usize, room: usize },
-}
+use camlane_convert::{Picture, Pixels};
 
-impl fmt::Display for ImageError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Damaged(reason) => write!(f, "the image is damaged: {reason}"),
-            Self::NotDecoded(format) => write!(f, "this program does not decode {}", format.name()),
-            Self::Io(reason) => write!(f, "the image cannot be read: {reason}"),
-            Self::Layout(reason) => write!(f, "no slot can hold the image: {reason}"),
-            Self::TooLarge { needed, room } => {
-                write!(
-                    f,
-                    "the image needs {needed} bytes, the slot has {room}: it grew after it was measured"
-                )
-            }
-        }
-    }
-}
-
-impl core::error::Error for ImageError {}
-
-impl From<png::DecodingError> for ImageError {
-    fn from(error: png::DecodingError) -> Self {
-        Self::Damaged(error.to_string())
-    }
-}
-
-impl From<DecodeErrors> for ImageError {
-    fn from(error: DecodeErrors) -> Self {
-        Self::Damaged(error.to_string())
-    }
-}
-
-impl From<io::Error> for ImageError {
-    fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::UnexpectedEof => Self::Damaged("it ends too early".into()),
-            _ => Self::Io(error),
-        }
-    }
-}
-
-/// Holds an encoded image whose header has been read: its size is known, its pixels are not.
-pub(crate) enum Image<R: BufRead + Seek> {
-    Png(Box<png::Reader<R>>),
-    Jpeg(Box<JpegDecoder<R>>),
-    /// Measured only; nothing here decodes it.
-    Bmp {
-        width: u32,
-        height: u32,
-    },
-}
-
-impl<R: BufRead + Seek> Image<R> {
-    /// Reads the header.
-    ///
-    /// # Errors
-    /// [`ImageError::Damaged`] for all that is neither PNG, JPEG nor BMP.
-    pub(crate) fn open(mut input: R) -> Result<Self, ImageError> {
-        let mut magic = [0; 2];
-        input.read_exact(&mut magic)?;
-        input.rewind()?;
-        match &magic {
-            [0x89, b'P'] => {
-                let mut decoder = png::Decoder::new(input);
-                decoder.set_transformations(png::Transformations::normalize_to_color8());
-                Ok(Self::Png(Box::new(decoder.read_info()?)))
-            }
-            [0xFF, 0xD8] => {
-                let mut decoder = JpegDecoder::new(input);
-                decoder.decode_headers()?;
-                let grey = decoder.input_colorspace() == Some(ColorSpace::Luma);
-                let space = if grey { ColorSpace::Luma } else { ColorSpace::RGB };
-                decoder.set_options(DecoderOptions::default().jpeg_set_out_colorspace(space));
-                Ok(Self::Jpeg(Box::new(decoder)))
-            }
-            b"BM" => {
-                let mut header = [0; 26];
-                input.read_exact(&mut header)?;
-                let number = |at: usize| i32::from_le_bytes([0, 1, 2, 3].map(|i| header[at + i]));
-                // BITMAPINFOHEADER: the height of a picture stored from the top is negative.
-                Ok(Self::Bmp { width: number(18).unsigned_abs(), height: number(22).unsigned_abs() })
-            }
-            _ => Err(ImageError::Damaged("it is neither PNG, JPEG nor BMP".into())),
-        }
-    }
-
-    /// Returns the format of the encoded bytes.
-    pub(crate) fn format(&self) -> PixelFormat {
-        match self {
-            Self::Png(_) => PixelFormat::PNG,
-            Self::Jpeg(_) => PixelFormat::JPEG,
-            Self::Bmp { .. } => PixelFormat::BMP,
-        }
-    }
-
-    /// Returns width and height in pixels.
-    pub(crate) fn size(&self) -> (u32, u32) {
-        match self {
-            Self::Png(reader) => reader.info().size(),
-            Self::Jpeg(decoder) => {
-                decoder.info().map_or((0, 0), |info| (info.width.into(), info.height.into()))
-            }
-            Self::Bmp { width, height } => (*width, *height),
-        }
-    }
-
-    /// Returns the layout that [`decode_into`](Self::decode_into) fills: GRAY8, RGB8 or RGBA8.
-    ///
-    /// # Errors
-    /// [`ImageError`]: not decodable here, or too large for any slot.
-    pub(crate) fn layout(&self, row_align: u32) -> Result<FrameLayout, ImageError> {
-        let format = match self {
-            Self::Png(reader) => match reader.output_color_type().0 {
-                png::ColorType::Grayscale => PixelFormat::GRAY8,
-                png::ColorType::Rgb => PixelFormat::RGB8,
-                _ => PixelFormat::RGBA8,
-            },
-            Self::Jpeg(decoder) if decoder.output_colorspace() == Some(ColorSpace::Luma) => {
-                PixelFormat::GRAY8
-            }
-            Self::Jpeg(_) => PixelFormat::RGB8,
-            Self::Bmp { .. } => return Err(ImageError::NotDecoded(PixelFormat::BMP)),
-        };
-        let (width, height) = self.size();
-        format.layout(width, height, row_align).map_err(ImageError::Layout)
-    }
-
-    /// Decodes into the rows of a slot, laid out by [`layout`](Self::layout), and says whether it had to copy:
-    /// without padding the pixels are decoded in place.
-    ///
-    /// # Errors
-    /// [`ImageError`]; the slot then holds part of the image.
-    pub(crate) fn decode_into(self, layout: &FrameLayout, slot: &mut [u8]) -> Result<bool, ImageError> {
-        let (needed, room) = (layout.bytes as usize, slot.len());
-        let slot = slot.get_mut(..needed).ok_or(ImageError::TooLarge { needed, room })?;
-        let (stride, row_bytes) = (layout.planes()[0].stride as usize, layout.row_bytes(0) as usize);
-        let whole = match self {
-            // No raw format has grey with alpha.
-            Self::Png(mut reader) if reader.output_color_type().0 == png::ColorType::GrayscaleAlpha => {
-                let mut pairs = vec![0; needed];
-                let info = reader.next_frame(&mut pairs)?;
-                let pairs = pairs[..info.buffer_size()].chunks_exact(2);
-                pairs.flat_map(|pair| [pair[0], pair[0], pair[0], pair[1]]).collect()
-            }
-            Self::Png(mut reader) if stride == row_bytes => {
-                reader.next_frame(slot)?;
-                return Ok(false);
-            }
-            Self::Png(mut reader) => {
-                let mut whole = vec![0; needed];
-                reader.next_frame(&mut whole)?;
-                whole
-            }
-            Self::Jpeg(mut decoder) if stride == row_bytes => {
-                decoder.decode_into(slot)?;
-                return Ok(false);
-            }
-            Self::Jpeg(mut decoder) => decoder.decode()?,
-            Self::Bmp { .. } => return Err(ImageError::NotDecoded(PixelFormat::BMP)),
-        };
-        for (row, from) in slot.chunks_mut(stride).zip(whole.chunks_exact(row_bytes)) {
-            row[..row_bytes].copy_from_slice(from);
-        }
-        Ok(true)
-    }
-}
-
-/// Decodes an image into memory of its own; alpha is dropped.
-///
-/// # Errors
-/// [`ImageError`].
-pub(crate) fn decode(encoded: &[u8]) -> Result<Picture, ImageError> {
-    let image = Image::open(Cursor::new(encoded))?;
-    let layout = image.layout(1)?;
-    let mut bytes = vec![0; layout.bytes as usize];
-    image.decode_into(&layout, &mut bytes)?;
-    let pixels = match layout.format {
-        PixelFormat::GRAY8 => Pixels::Gray8(bytes),
-        PixelFormat::RGBA8 => {
-            Pixels::Rgb8(bytes.chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect())
-        }
-        _ => Pixels::Rgb8(bytes),
-    };
-    Ok(Picture { width: layout.width, height: layout.height, pixels })
-}
-
-/// Writes a picture as PNG. The file appears under its name when it is complete, and never before: it is
-/// written beside its place and renamed.
+/// Writes a file that appears under its name when it is complete, and never before: it is written beside its place and
+/// renamed.
 ///
 /// **Crash safety:** a death leaves `path` as it was, and at most a hidden file that ends in `.part`.
 ///
 /// # Errors
-/// The I/O error with the file's name; nothing is left behind.
-pub(crate) fn write_png(path: &Path, picture: &Picture) -> io::Result<()> {
+/// The I/O error; nothing is left behind.
+pub(crate) fn write_whole(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+) -> io::Result<()> {
     let part = Part::beside(path)?;
     let mut out = BufWriter::new(File::create(&part.0)?);
-    encode_png(&mut out, picture)?;
+    write(&mut out)?;
     out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
     part.rename(path)
+}
+
+/// Writes a picture as a PNG file, for tests.
+#[cfg(test)]
+pub(crate) fn write_png(path: &Path, picture: &Picture) -> io::Result<()> {
+    write_whole(path, |out| encode_png(out, picture))
 }
 
 /// Encodes a picture as PNG into any writer.
@@ -283,7 +87,10 @@ impl Drop for Part {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use camlane::PixelFormat;
+    use camlane_convert::image::{Image, ImageError, decode};
     use rstest::rstest;
+    use std::io::Cursor;
 
     fn names(folder: &Path) -> Vec<String> {
         let entries = fs::read_dir(folder).unwrap();

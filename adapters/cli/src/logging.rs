@@ -16,7 +16,8 @@ impl Log for Stderr {
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
             // A log that cannot be written is no reason to stop.
-            let _ = writeln!(std::io::stderr(), "{}: {}", record.level().as_str().to_lowercase(), record.args());
+            let _ =
+                writeln!(std::io::stderr(), "{}: {}", record.level().as_str().to_lowercase(), record.args());
         }
     }
 

@@ -5,12 +5,13 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 mod commands;
-mod convert;
+mod describe;
 mod image;
 mod latency;
 mod logging;
 mod output;
 mod pattern;
+mod snapshot;
 mod source;
 mod stop;
 

@@ -1,6 +1,6 @@
 //! What people and programs read: lines, tables, JSON, a status line, numbers with units.
 
-use std::fmt::Display;
+use core::fmt::Display;
 use std::io::{self, IsTerminal as _, Write as _};
 
 use serde::Serialize;
@@ -126,7 +126,7 @@ impl Status {
 
     /// Takes the line away.
     pub(crate) fn clear(&mut self) {
-        if std::mem::take(&mut self.shown) {
+        if core::mem::take(&mut self.shown) {
             let _ = write!(io::stderr(), "\r\x1b[K");
         }
     }
@@ -162,8 +162,9 @@ impl Table {
         let widths: Vec<usize> = (0..columns)
             .map(|column| self.rows.iter().map(|row| cell(row, column).chars().count()).max().unwrap_or(0))
             .collect();
-        let is_right: Vec<bool> =
-            (0..columns).map(|column| self.rows[0].get(column).is_some_and(|title| title.starts_with(' '))).collect();
+        let is_right: Vec<bool> = (0..columns)
+            .map(|column| self.rows[0].get(column).is_some_and(|title| title.starts_with(' ')))
+            .collect();
         let lay_out = |row: &Vec<String>| {
             let cells = widths.iter().zip(&is_right).enumerate().map(|(column, (&width, &right))| {
                 let cell = cell(row, column);
@@ -189,12 +190,14 @@ impl Table {
 
 /// Bytes as people read them: `6.8 MiB`.
 pub(crate) fn bytes(count: u64) -> String {
-    scaled(count, &[(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")]).unwrap_or_else(|| format!("{count} B"))
+    scaled(count, &[(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")])
+        .unwrap_or_else(|| format!("{count} B"))
 }
 
 /// Nanoseconds as people read them: `21.3 us`.
 pub(crate) fn nanos(count: u64) -> String {
-    scaled(count, &[(1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "us")]).unwrap_or_else(|| format!("{count} ns"))
+    scaled(count, &[(1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "us")])
+        .unwrap_or_else(|| format!("{count} ns"))
 }
 
 fn scaled(count: u64, units: &[(u64, &str)]) -> Option<String> {
@@ -252,7 +255,10 @@ mod tests {
         let mut table = Table::new(&["LANE", " FRAMES", "WHO"]);
         table.row(vec!["front-door".into(), "7".into(), "me".into()]);
         table.row(vec!["x".into(), "12345678".into()]);
-        assert_eq!(table.lines(), ["LANE          FRAMES  WHO", "front-door         7  me", "x           12345678"]);
+        assert_eq!(
+            table.lines(),
+            ["LANE          FRAMES  WHO", "front-door         7  me", "x           12345678"]
+        );
     }
 
     #[test]

@@ -16,7 +16,7 @@
 //! wrong byte, row padding included; and because the tag makes every row of a frame differ from the same row
 //! of the 65,535 frames before and after, it finds any mixture of two of them.
 
-use crate::convert::shape::{Sample, Shape, shape, site};
+use camlane_convert::shape::{Sample, Shape, shape, site};
 use camlane::format::{FrameLayout, PixelFormat};
 
 /// Identifies one frame of the pattern.
@@ -374,7 +374,7 @@ fn yuv_luma([r, g, b]: [u8; 3]) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::convert::{Colour, rgb8};
+    use camlane_convert::{Colour, rgb8};
     use rstest::rstest;
 
     fn raw_formats() -> impl Iterator<Item = PixelFormat> {
@@ -491,7 +491,7 @@ mod tests {
     fn the_stamp_is_read_after_a_conversion_to_rgb() {
         for format in raw_formats().filter(|format| *format != PixelFormat::FLOAT32) {
             let layout = format.layout(160, 120, 1).unwrap();
-            let rgb = rgb8(&layout, &drawn(&layout, 31, 41), Colour::default()).unwrap();
+            let rgb = rgb8(&layout, &drawn(&layout, 31, 41), Colour::default()).unwrap().pixels.into_rgb8();
             let layout = PixelFormat::RGB8.layout(160, 120, 1).unwrap();
             assert_eq!(read_stamp(&layout, &rgb), Some(Stamp { number: 31, time_ns: 41 }), "{format}");
         }

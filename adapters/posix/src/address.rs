@@ -59,8 +59,7 @@ impl FromStr for Address {
             Some(path) if path.contains('/') => Self::sealed_at(Path::new(path)),
             Some(name) => {
                 let name = LaneName::new(name)?;
-                let path = socket_dir().join(format!("{name}.{ENDING}"));
-                Ok(Self { name, place: Place::Socket(path) })
+                Ok(Self { place: Place::Socket(usual_socket(&name)), name })
             }
         }
     }
@@ -70,10 +69,15 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.place {
             Place::Shm => self.name.fmt(f),
-            Place::Socket(path) if path.parent() == Some(&socket_dir()) => write!(f, "{SEALED}{}", self.name),
+            Place::Socket(path) if *path == usual_socket(&self.name) => write!(f, "{SEALED}{}", self.name),
             Place::Socket(path) => write!(f, "{SEALED}{}", path.display()),
         }
     }
+}
+
+/// The socket of a sealed lane that is given by its name alone.
+fn usual_socket(name: &LaneName) -> PathBuf {
+    socket_dir().join(format!("{name}.{ENDING}"))
 }
 
 /// Where this user's sealed lanes have their sockets.
@@ -111,5 +115,7 @@ mod tests {
         let address: Address = "sealed:left".parse().unwrap();
         assert_eq!(address.socket().unwrap(), socket_dir().join("left.sock"));
         assert_eq!(address.to_string(), "sealed:left");
+        let other = format!("sealed:{}", socket_dir().join("left.socket").display());
+        assert_eq!(other.parse::<Address>().unwrap().to_string(), other);
     }
 }

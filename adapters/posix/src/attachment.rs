@@ -6,6 +6,7 @@ use std::ops::Deref;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use camlane_core::{self as core, AttachError, LaneState, ReadError, Region, Seats};
 
@@ -18,8 +19,10 @@ use crate::name::{LaneName, Part};
 use crate::sealed::{self, Connection, Role};
 use crate::shm::{self, Inode};
 
-/// How often opening starts again when the lane is replaced meanwhile.
+/// How often opening starts again when something is on its way that takes a moment.
 const TRIES: u32 = 16;
+/// How long after each try.
+const MOMENT: Duration = Duration::from_millis(1);
 
 /// How to open a lane for reading.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +33,8 @@ pub(crate) struct Opening {
     pub(crate) populate: bool,
     /// Users besides this one and root that may serve a sealed lane.
     pub(crate) trusted: Vec<u32>,
+    /// The seat of a named lane that this consumer has already, from the run of the producer before.
+    pub(crate) seat: Option<Arc<SeatLock>>,
 }
 
 impl Opening {
@@ -86,11 +91,30 @@ pub(crate) struct Attachment {
     proof: Proof,
 }
 
+/// A seat's byte of a named lane's lock file, held until the last attachment in that seat is gone.
+///
+/// The lock file is one for all runs of the producer. A consumer that follows to the next run takes the byte along:
+/// with all seats taken it could not get another, and a frame of the run before may still need this one.
+#[derive(Debug)]
+pub(crate) struct SeatLock {
+    file: LockFile,
+    seat: u32,
+    owner: Owner,
+}
+
+impl Drop for SeatLock {
+    fn drop(&mut self) {
+        if self.owner.is_here() {
+            self.file.unlock(lock::seat(self.seat));
+        }
+    }
+}
+
 /// What proves this consumer alive to its producer, and the producer to it.
 #[derive(Debug)]
 enum Proof {
     /// The seat's byte of a named lane's lock file.
-    Lock(LockFile),
+    Lock(Arc<SeatLock>),
     /// The connection to a sealed lane's broker.
     Connection(OwnedFd),
 }
@@ -122,39 +146,37 @@ impl Attachment {
         if seat >= data.region.shape().seats() {
             return Err(unusable(AttachError::Corrupt { what: "seat" }));
         }
-        let page = Mapping::new(&page, &object, 0, data.region.shape().seat_stride().into(), Access::Write, true)?;
+        let needed = data.region.shape().seat_stride().into();
+        let found = shm::len(&page).map_err(|errno| Error::system("look at", &object, errno))?;
+        if found < needed {
+            return Err(unusable(AttachError::TooShort { needed, found })); // touching it would be SIGBUS
+        }
+        let page = Mapping::new(&page, &object, 0, needed, Access::Write, true)?;
         Self::occupy(data, seat, page, Proof::Connection(socket), opening.from_the_first).map_err(unusable)
     }
 
     fn open_named(name: &LaneName, opening: &Opening) -> Result<Arc<Self>, Error> {
-        let mut problem = None;
-        for _ in 0..TRIES {
-            let data = match Data::open(name, opening.populate) {
-                Ok(data) => data,
-                // A lane that is being made is complete before it has its name, so this is rare and short.
-                Err(error @ Error::Unusable { source: AttachError::NotReady, .. }) => {
-                    problem = Some(error);
-                    std::thread::yield_now();
-                    continue;
+        let mut tries = 1..TRIES;
+        loop {
+            let sat = Data::open(name, opening.populate).and_then(|data| Self::sit_down(name, data, opening));
+            match sat {
+                // A producer that clears a dead consumer's seat holds its lock for a moment.
+                Err(Error::SeatsTaken { .. }) if tries.next().is_some() => {}
+                // A producer is between giving the one object its name and the other: both again.
+                Err(Error::Unusable { source: AttachError::OtherIncarnation, .. }) => {
+                    if tries.next().is_none() {
+                        // Or it died there, and there is no lane until the next one comes.
+                        let others = crate::list::names().into_iter().filter(|other| other != name.as_str());
+                        return Err(Error::NoSuchLane { lane: name.to_string(), running: others.collect() });
+                    }
                 }
-                Err(error) => return Err(error),
-            };
-            match Self::sit_down(name, data, opening.from_the_first) {
-                Ok(attachment) => return Ok(attachment),
-                // The name went to another incarnation between the two objects: both again.
-                Err(error @ Error::Unusable { source: AttachError::OtherIncarnation, .. }) => problem = Some(error),
-                Err(error @ Error::SeatsTaken { .. }) => {
-                    // A producer that clears a dead consumer's seat holds its lock for a moment.
-                    problem = Some(error);
-                    std::thread::yield_now();
-                }
-                Err(error) => return Err(error),
+                done => return done,
             }
+            std::thread::sleep(MOMENT);
         }
-        Err(problem.unwrap_or_else(|| Error::NoSuchLane { lane: name.to_string(), running: crate::list::names() }))
     }
 
-    fn sit_down(name: &LaneName, data: Data, from_the_first: bool) -> Result<Arc<Self>, Error> {
+    fn sit_down(name: &LaneName, data: Data, opening: &Opening) -> Result<Arc<Self>, Error> {
         let gone = || Error::NoSuchLane { lane: name.to_string(), running: crate::list::names() };
         let shape = *data.region.shape();
         let seats_object = name.object(Part::Seats);
@@ -162,23 +184,39 @@ impl Attachment {
         let seats = shm::open(&seats_object, true)?.ok_or_else(gone)?;
         let found = shm::len(&seats).map_err(|errno| Error::system("look at", &seats_object, errno))?;
         if found < shape.seats_len() {
-            return Err(unusable(AttachError::TooShort { needed: shape.seats_len(), found }));
+            return Err(unusable(AttachError::OtherIncarnation)); // one with fewer seats
         }
-        let lock = LockFile::open(&name.object(Part::Lock), None)?.ok_or_else(gone)?;
-        for seat in 0..shape.seats() {
-            if !lock.try_lock(lock::seat(seat))? {
-                continue;
+        // A lock on a file that was removed proves nothing any more.
+        let kept = opening.seat.clone().filter(|kept| kept.seat < shape.seats() && kept.file.is_linked());
+        let lock = match kept {
+            Some(kept) => kept,
+            None => {
+                let file = LockFile::open(&name.object(Part::Lock), None)?.ok_or_else(gone)?;
+                match Self::free_seat(&file, shape.seats())? {
+                    Some(seat) => Arc::new(SeatLock { file, seat, owner: Owner::current() }),
+                    None => {
+                        return Err(Error::SeatsTaken {
+                            lane: name.to_string(),
+                            seats: shape.seats(),
+                            holders: crate::list::seat_holders(name, &data.region),
+                        });
+                    }
+                }
             }
-            let stride = u64::from(shape.seat_stride());
-            let offset = u64::from(seat) * stride;
-            let page = Mapping::new(&seats, &seats_object, offset, stride, Access::Write, true)?;
-            return Self::occupy(data, seat, page, Proof::Lock(lock), from_the_first).map_err(unusable);
+        };
+        let (seat, stride) = (lock.seat, u64::from(shape.seat_stride()));
+        let page = Mapping::new(&seats, &seats_object, u64::from(seat) * stride, stride, Access::Write, true)?;
+        Self::occupy(data, seat, page, Proof::Lock(lock), opening.from_the_first).map_err(unusable)
+    }
+
+    /// Takes the byte of the first seat that nobody has.
+    fn free_seat(file: &LockFile, seats: u32) -> Result<Option<u32>, Error> {
+        for seat in 0..seats {
+            if file.try_lock(lock::seat(seat))? {
+                return Ok(Some(seat));
+            }
         }
-        Err(Error::SeatsTaken {
-            lane: name.to_string(),
-            seats: shape.seats(),
-            holders: crate::list::seat_holders(name, &data.region),
-        })
+        Ok(None)
     }
 
     fn occupy(
@@ -212,11 +250,19 @@ impl Attachment {
         self.owner.is_here()
     }
 
+    /// The seat, to be taken along to the next run of the producer.
+    pub(crate) fn seat_lock(&self) -> Option<Arc<SeatLock>> {
+        match &self.proof {
+            Proof::Lock(lock) => Some(Arc::clone(lock)),
+            Proof::Connection(_) => None,
+        }
+    }
+
     /// Tells whether the producer of this incarnation still lives. `true` in doubt.
     pub(crate) fn producer_lives(&self) -> bool {
         self.data.region.state() == LaneState::Live
             && match &self.proof {
-                Proof::Lock(lock) => lock.is_held(lock::PRODUCER),
+                Proof::Lock(lock) => lock.file.is_held(lock::PRODUCER),
                 Proof::Connection(socket) => Connection::is_served(socket),
             }
     }
@@ -251,9 +297,6 @@ impl Drop for Attachment {
         if self.owner.is_here() {
             // SAFETY: dropped once, here, before the mappings.
             unsafe { ManuallyDrop::drop(&mut self.consumer) };
-            if let Proof::Lock(lock) = &self.proof {
-                lock.unlock(lock::seat(self.seat));
-            }
         }
     }
 }

@@ -410,7 +410,7 @@ impl Consumer {
 ///
 /// # Errors
 /// - [`WaitError::TimedOut`].
-/// - What [`Consumer::next`] would say of the first one that has news instead of frames.
+/// - What [`Consumer::next`] would say of the first one that has news instead of frames; of each end only once.
 pub fn wait_any(consumers: &mut [&mut Consumer], timeout: Duration) -> Result<(usize, Frame), WaitError> {
     let deadline = Instant::now().checked_add(timeout);
     loop {
@@ -422,7 +422,11 @@ pub fn wait_any(consumers: &mut [&mut Consumer], timeout: Duration) -> Result<(u
         }
         let left = deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
         for consumer in consumers.iter_mut() {
-            consumer.check_the_producer(left)?;
+            let told = consumer.told_gone;
+            match consumer.check_the_producer(left) {
+                Err(WaitError::Closed | WaitError::ProducerGone) if told => {} // no news, and the others may go on
+                other => other?,
+            }
         }
         if left.is_zero() {
             return Err(WaitError::TimedOut);

@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::lock::{self, LockFile};
 use crate::mapping::{Access, Mapping};
 use crate::name::{LaneName, Part};
+use crate::object::staged;
 use crate::sealed::{self, Claim, Role};
 use crate::{process, shm};
 
@@ -167,7 +168,7 @@ fn remove_named(name: &LaneName, force: bool) -> Result<(), Error> {
     }
     for object in objects {
         shm::unlink(&object)?;
-        shm::unlink(&format!("{object}.new"))?;
+        shm::unlink(&staged(&object))?;
     }
     Ok(()) // the lock file stays: somebody may be about to lock it
 }

@@ -4,6 +4,7 @@
 //! descriptor of the file is closed in the process, `flock` can be taken through a read-only descriptor, and process
 //! ids are re-used. The kernel drops them with the last descriptor, so also after SIGKILL; a stopped process keeps them.
 
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt as _;
 
@@ -43,10 +44,7 @@ impl LockFile {
             }
             let Some(mode) = create else { return Ok(None) };
             match shm_open(object, OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC, mode) {
-                Ok(fd) => {
-                    fchmod(&fd, mode).map_err(fail)?;
-                    return Ok(Some(Self { fd, object: object.to_owned() }));
-                }
+                Ok(fd) => return Ok(Some(Self { fd, object: object.to_owned() })),
                 Err(Errno::EEXIST) => {}
                 Err(errno) => return Err(fail(errno)),
             }
@@ -54,23 +52,44 @@ impl LockFile {
         Err(fail(Errno::EAGAIN))
     }
 
-    /// Opens or makes a lock file at a path, for lanes that are not in shared memory.
+    /// Opens or makes a lock file at a path, for lanes that are not in shared memory. Not through a link, which another
+    /// user may have put there.
     pub(crate) fn open_file(path: &std::path::Path) -> Result<Self, Error> {
         let object = path.display().to_string();
-        let file = std::fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path)
-            .map_err(|source| Error::System { operation: "open", object: object.clone(), source })?;
-        Ok(Self { fd: file.into(), object })
+        let mut options = std::fs::OpenOptions::new();
+        options.read(true).write(true).mode(0o600).custom_flags(libc::O_NOFOLLOW);
+        // As in `open`: O_CREAT only for what is not there.
+        for _ in 0..100 {
+            let opened = match options.create_new(false).open(path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => options.create_new(true).open(path),
+                opened => opened,
+            };
+            match opened {
+                Ok(file) => return Ok(Self { fd: file.into(), object }),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {} // another was faster
+                Err(source) => return Err(Error::System { operation: "open", object, source }),
+            }
+        }
+        Err(Error::system("open", &object, Errno::EAGAIN))
+    }
+
+    /// Takes an open file for one to lock. Its locks fall when all descriptors that were cloned from it are closed.
+    pub(crate) const fn of(fd: OwnedFd, object: String) -> Self {
+        Self { fd, object }
     }
 
     /// Takes a byte if no living process has it.
     pub(crate) fn try_lock(&self, byte: u32) -> Result<bool, Error> {
-        match self.set(byte, libc::F_WRLCK) {
+        self.take(byte, libc::F_WRLCK)
+    }
+
+    /// Takes a byte together with others who do the same. A file open for reading is enough.
+    pub(crate) fn try_lock_shared(&self, byte: u32) -> Result<bool, Error> {
+        self.take(byte, libc::F_RDLCK)
+    }
+
+    fn take(&self, byte: u32, kind: i32) -> Result<bool, Error> {
+        match self.set(byte, kind) {
             Ok(()) => Ok(true),
             Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
             Err(errno) => Err(Error::system("lock", &self.object, errno)),
@@ -89,6 +108,14 @@ impl LockFile {
             Ok(_) => i32::from(probe.l_type) != libc::F_UNLCK,
             Err(_) => true, // cannot tell: nobody is declared dead without proof
         }
+    }
+
+    /// Sets who may lock. A lock file outlives its lanes, so it may have been made for others; and the umask shall not
+    /// decide it.
+    pub(crate) fn set_mode(&self, mode: Mode) -> Result<(), Error> {
+        let fail = |errno| Error::system("set the mode of", &self.object, errno);
+        let found = Mode::from_bits_truncate(fstat(&self.fd).map_err(fail)?.st_mode);
+        if found == mode { Ok(()) } else { fchmod(&self.fd, mode).map_err(fail) }
     }
 
     /// Tells whether the file still has a name.

@@ -11,6 +11,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use crate::attachment::Attachment;
 use crate::error::Error;
+use crate::fork::Owner;
 use crate::futex;
 
 /// How long the thread may take to notice that it shall move or stop when nothing is published.
@@ -23,6 +24,7 @@ const BEAT: Duration = Duration::from_millis(100);
 pub struct Notifier {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
+    owner: Owner,
 }
 
 #[derive(Debug)]
@@ -44,7 +46,7 @@ impl Notifier {
             .name("camlane-notify".to_owned())
             .spawn(move || work.run())
             .map_err(|source| fail("start the thread of the", source))?;
-        Ok(Self { shared, thread: Some(thread) })
+        Ok(Self { shared, thread: Some(thread), owner: Owner::current() })
     }
 
     /// Makes the descriptor unreadable.
@@ -76,9 +78,10 @@ impl Shared {
             let attachment = Arc::clone(&self.current());
             let core = attachment.core();
             let bell = core.bell();
-            // What was published before the first look is news too. A look every quarter of a second also makes a dead
-            // producer news: `try_next` and `next` then find out.
-            if known.replace((attachment.data.inode, bell)) != Some((attachment.data.inode, bell)) {
+            // What was published before the first look is news too. Nobody rings without a producer: then each beat has the
+            // reader look for the next one.
+            let now = Some((attachment.data.inode, bell));
+            if std::mem::replace(&mut known, now) != now || !attachment.producer_lives() {
                 let _ = self.event.write(1);
             }
             if let Some(asleep) = core.fall_asleep(bell) {
@@ -96,12 +99,13 @@ impl AsFd for Notifier {
 
 impl Drop for Notifier {
     fn drop(&mut self) {
-        self.shared.stop.store(true, Ordering::Release);
-        let attachment = Arc::clone(&self.shared.current());
-        if !attachment.is_here() {
-            std::mem::forget(self.thread.take()); // the thread is the parent's
+        if !self.owner.is_here() {
+            // The thread is the parent's; it may have held the lock at the fork, and will never give it back here.
+            std::mem::forget(self.thread.take());
             return;
         }
+        self.shared.stop.store(true, Ordering::Release);
+        let attachment = Arc::clone(&self.shared.current());
         futex::wake_all(attachment.data.region.bell());
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();

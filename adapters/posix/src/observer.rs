@@ -1,4 +1,4 @@
-//! An observer of a named lane: reads without a seat and without permission to write, copies out, trusts nobody.
+//! An observer of a lane: reads without a seat and without permission to write, copies out, trusts nobody.
 #![allow(unsafe_code)] // observes a region whose producer is another process
 
 use std::os::fd::OwnedFd;
@@ -11,6 +11,7 @@ use nix::poll::PollTimeout;
 use crate::address::Address;
 use crate::attachment::Data;
 use crate::error::Error;
+use crate::fork::Owner;
 use crate::futex;
 use crate::name::LaneName;
 use crate::sealed::{self, Connection, Role};
@@ -33,6 +34,7 @@ pub struct Observer {
     data: Data,
     /// The connection to a sealed lane's broker, which sends a notice per publish.
     connection: Option<OwnedFd>,
+    owner: Owner,
     /// The bell at the last look.
     seen: AtomicU32,
 }
@@ -68,7 +70,7 @@ impl Observer {
         // SAFETY: the type's documentation asks for a producer in another process.
         let core = unsafe { data.region.observer() };
         let seen = AtomicU32::new(data.region.bell().load(Ordering::Acquire).wrapping_sub(1));
-        Ok(Self { address, core, data, connection, seen })
+        Ok(Self { address, core, data, connection, owner: Owner::current(), seen })
     }
 
     /// The lane's name.
@@ -83,6 +85,7 @@ impl Observer {
 
     /// Waits until something may be new since the last look, at most `timeout`. A named lane that was not made with
     /// [`always_wake`](crate::LaneOptions::always_wake) cannot tell its observers, who then look every few milliseconds.
+    /// Once a sealed lane's producer is gone, every wait lasts as long as it may.
     pub fn wait(&self, timeout: Duration) {
         let region = &self.data.region;
         let seen = self.seen.load(Ordering::Relaxed);
@@ -90,12 +93,14 @@ impl Observer {
             return;
         }
         match &self.connection {
-            Some(socket) => {
-                let millis = u16::try_from(timeout.as_millis()).unwrap_or(u16::MAX);
-                Connection::wait(socket, PollTimeout::from(millis));
+            // A forked child would take its parent's notices, and one whose producer is gone gets none.
+            Some(socket) if self.owner.is_here() && Connection::is_served(socket) => {
+                // Rounded up: what is left of a millisecond is not to be spent on looking again and again.
+                let millis = timeout.as_nanos().div_ceil(1_000_000);
+                Connection::wait(socket, PollTimeout::from(u16::try_from(millis).unwrap_or(u16::MAX)));
             }
             None if region.shape().always_wake() => futex::wait(region.bell(), seen, timeout),
-            None => {
+            _ => {
                 let deadline = Instant::now() + timeout;
                 while region.bell().load(Ordering::Acquire) == seen && Instant::now() < deadline {
                     std::thread::sleep(POLL.min(deadline.saturating_duration_since(Instant::now())));

@@ -175,6 +175,11 @@ impl LaneOptions {
         Ok(if huge { geometry.slot_align(HUGE_PAGE) } else { geometry }.shape()?)
     }
 
+    /// The shape of a lane in one piece of memory that is never replaced.
+    pub(crate) fn in_place_shape(&self) -> Result<Shape, Error> {
+        Ok(self.geometry.in_place().shape()?)
+    }
+
     pub(crate) fn info<'s>(&'s self, name: &'s LaneName, boot_id: [u8; 16], clocks: ClockOffsets) -> InfoSpec<'s> {
         InfoSpec {
             name: name.as_str(),

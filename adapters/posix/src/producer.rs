@@ -1,9 +1,8 @@
-//! The producer's end of a named lane, and how such a lane comes into being.
+//! The producer's end of a lane, and how lanes come into being.
 #![allow(unsafe_code)] // becomes the one producer of a region; extends loans to the life of the shared mapping
 
 use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -19,6 +18,7 @@ use crate::keeper::Keeper;
 use crate::lock::{self, LockFile};
 use crate::mapping::{Access, Mapping};
 use crate::name::{LaneName, Part};
+use crate::object::Object;
 use crate::options::LaneOptions;
 use crate::sealed::{self, Broker, Claim, Seal, SeatTable};
 use crate::{process, shm};
@@ -31,13 +31,14 @@ type CoreProducer = core::Producer<'static, MAX_BOOKED>;
 /// 10 us, eight cost 50.
 const WAKE_INLINE: u32 = 4;
 
-/// The one end of a named lane that writes.
+/// The one end of a lane that writes.
 ///
 /// `Send`, not `Sync`, not `Clone`. Dropping it ends the stream and removes the lane's name; frames that consumers hold
 /// stay good. In a forked child it does nothing.
 ///
-/// **Crash safety:** killed at any moment, it leaves frames and pins good; its lock falls at once, consumers are told
-/// [`ProducerGone`](crate::WaitError::ProducerGone), and the next producer takes the name.
+/// **Crash safety:** killed at any moment, it leaves frames and pins good; its lock or its connections fall at once,
+/// consumers are told [`ProducerGone`](crate::WaitError::ProducerGone), and the next producer takes the name. A child
+/// that it forked and that did not run another program keeps them up for as long as it lives.
 #[derive(Debug)]
 pub struct Producer {
     address: Address,
@@ -50,7 +51,7 @@ pub struct Producer {
 /// What makes the lane reachable.
 #[derive(Debug)]
 enum Home {
-    Named { keeper: Keeper, data: OwnedFd, seats: OwnedFd, lock: LockFile },
+    Named { keeper: Keeper, data: Object, seats: Object, lock: LockFile },
     Sealed(Broker),
 }
 
@@ -83,7 +84,8 @@ impl Producer {
     /// - [`Error::InvalidName`], [`Error::Geometry`]: what was asked for cannot be.
     /// - [`Error::Taken`]: a living producer has the name.
     /// - [`Error::NoSpace`]: /dev/shm is too small; nothing is left behind.
-    /// - [`Error::Permission`], [`Error::System`]: the system refuses.
+    /// - [`Error::Permission`], [`Error::System`]: the system refuses. A sealed lane also needs Linux 5.1, `/proc`, and a
+    ///   directory for its socket that others cannot write.
     ///
     /// **Crash safety:** a leftover under a temporary name is removed by the next producer.
     pub fn create(address: &str, options: &LaneOptions) -> Result<Self, Error> {
@@ -101,14 +103,10 @@ impl Producer {
         let lock = claim(name, options.sharing.seats_mode())?;
         let old = Old::find(name)?;
         let (seats_name, data_name) = (name.object(Part::Seats), name.object(Part::Data));
-        let (seats_staged, data_staged) = (staged(&seats_name), staged(&data_name));
-        for leftover in [&seats_staged, &data_staged] {
-            shm::unlink(leftover)?; // safe under the lock: at most one producer makes them
-        }
-        let seats = Staged::create(&seats_staged, shape.seats_len(), options.sharing.seats_mode())?;
-        let data = Staged::create(&data_staged, shape.data_len(), options.sharing.data_mode())?;
-        let seats_map = Mapping::new(&seats.fd, &seats_staged, 0, shape.seats_len(), Access::Write, true)?;
-        let data_map = Mapping::new(&data.fd, &data_staged, 0, shape.data_len(), Access::Write, !options.huge_pages)?;
+        let mut seats = Object::stage(&seats_name, shape.seats_len(), options.sharing.seats_mode())?;
+        let mut data = Object::stage(&data_name, shape.data_len(), options.sharing.data_mode())?;
+        let seats_map = Mapping::new(&seats.fd, seats.name(), 0, shape.seats_len(), Access::Write, true)?;
+        let data_map = Mapping::new(&data.fd, data.name(), 0, shape.data_len(), Access::Write, !options.huge_pages)?;
         if options.huge_pages {
             data_map.advise_huge_pages();
         }
@@ -118,12 +116,13 @@ impl Producer {
         let shared = Shared::new(name, options, incarnation, data_map, core_seats, SeatMemory::Object {
             _mapping: seats_map,
         })?;
-        let seats = seats.publish(&seats_name)?; // seats first: data carries the incarnation that seats must match
-        let data = data.publish(&data_name)?;
+        let keeper = Keeper::start(name, shared.core.region(), core_seats)?;
+        seats.publish(&seats_name)?; // seats first: data carries the incarnation that seats must match
+        data.publish(&data_name)?;
+        // From here on nothing may fail: readers have seen the lane.
         if let Some(old) = old {
             old.supersede();
         }
-        let keeper = Keeper::start(name, shared.core.region(), core_seats)?;
         let home = Some(Home::Named { keeper, data, seats, lock });
         Ok(Self { address, home, shared: Arc::new(shared), owner: Owner::current() })
     }
@@ -134,7 +133,7 @@ impl Producer {
             let holder = "it answers at its socket".to_owned();
             return Err(Error::Taken { lane: address.to_string(), holder });
         };
-        let (data, data_map) = sealed::data_object(name.as_str(), &shape)?;
+        let (data, data_map) = sealed::data_object(name.as_str(), &shape, options.huge_pages)?;
         let table = Arc::new(SeatTable::new(&shape)?);
         // SAFETY: `Shared` drops core's producer before the table.
         let core_seats = unsafe { table.seats(&shape) }?;
@@ -143,7 +142,7 @@ impl Producer {
         Seal::SizeAndWriting.put(&data, name.as_str())?; // the map that exists still writes
         let policy = options.policy.clone().unwrap_or_default();
         let lane = sealed::Lane { region: *shared.core.region(), seats: table, data, policy };
-        let home = Some(Home::Sealed(Broker::start(claim, path, lane)?));
+        let home = Some(Home::Sealed(Broker::start(claim, lane)?));
         Ok(Self { address, home, shared: Arc::new(shared), owner: Owner::current() })
     }
 
@@ -193,7 +192,10 @@ impl Producer {
         self.check_owner()?;
         let loan = match self.shared.core.loan() {
             Ok(loan) => loan,
-            Err(_) if self.reclaim() > 0 => self.shared.core.loan()?,
+            Err(_) if self.reclaim() > 0 => {
+                self.count_dropped(u32::MAX); // the refusal counted a frame that is not lost yet; the counter wraps
+                self.shared.core.loan()?
+            }
             Err(error) => return Err(error.into()),
         };
         // SAFETY: only the lifetime changes. What the loan refers to lies in the box and the mappings inside `Shared`,
@@ -260,26 +262,16 @@ impl Drop for Producer {
     fn drop(&mut self) {
         let home = self.home.take();
         if !self.owner.is_here() {
-            // Thread, stream and names are the parent's.
-            match home {
-                Some(Home::Named { keeper, .. }) => std::mem::forget(keeper),
-                Some(Home::Sealed(broker)) => broker.disown(),
-                None => {}
+            // Thread, stream and names are the parent's; a broker knows that by itself.
+            if let Some(Home::Named { keeper, .. }) = home {
+                std::mem::forget(keeper);
             }
             return;
         }
         self.shared.core.close();
         futex::wake_all(self.shared.core.region().bell());
         let Some(Home::Named { keeper, data, seats, lock }) = home else { return };
-        drop(keeper);
-        for (part, fd) in [(Part::Data, &data), (Part::Seats, &seats)] {
-            let object = self.name().object(part);
-            if shm::inode(fd).ok() == shm::inode_of_name(&object)
-                && let Err(error) = shm::unlink(&object)
-            {
-                log::warn!("lane '{}': {error}", self.address);
-            }
-        }
+        drop((keeper, data, seats));
         drop(lock); // last: until then no other producer comes
     }
 }
@@ -311,6 +303,11 @@ impl Shared {
     }
 }
 
+/// While it lives, addresses in the lane's memory stay mapped in this process. It says nothing about what lies there.
+#[derive(Clone, Debug)]
+#[must_use = "the memory stays mapped only while this lives"]
+pub struct Mapped(#[allow(dead_code, reason = "held, not used")] Arc<Shared>);
+
 /// A slot to fill; `'static` and `Send`. Dropping it gives the slot back.
 #[derive(Debug)]
 #[must_use = "publish it, or the frame is lost"]
@@ -330,6 +327,11 @@ impl Loan {
     /// The bytes for the user's own metadata.
     pub fn user_mut(&mut self) -> &mut [u8] {
         self.inner.user_mut()
+    }
+
+    /// Keeps the lane's memory mapped, for a foreign array that may outlive the loan over it.
+    pub fn mapped(&self) -> Mapped {
+        Mapped(Arc::clone(&self.shared))
     }
 
     fn into_inner(self) -> core::Loan<'static> {
@@ -373,6 +375,7 @@ pub(crate) fn claim(name: &LaneName, mode: Mode) -> Result<LockFile, Error> {
             return Err(Error::Taken { lane: name.to_string(), holder: crate::list::holder_of(name) });
         }
         if lock.is_linked() {
+            lock.set_mode(mode)?;
             return Ok(lock); // else somebody removed the file meanwhile: a lock on it excludes nobody
         }
     }
@@ -390,50 +393,6 @@ pub(crate) fn reclaim(seats: Seats<'_>, lock: &LockFile) -> u32 {
     });
     proofs.into_iter().for_each(|index| lock.unlock(lock::seat(index)));
     cleared
-}
-
-/// An object under its temporary name; removed again unless it gets its final one.
-pub(crate) struct Staged<'n> {
-    object: &'n str,
-    pub(crate) fd: OwnedFd,
-    done: bool,
-}
-
-impl<'n> Staged<'n> {
-    pub(crate) fn create(object: &'n str, len: u64, mode: Mode) -> Result<Self, Error> {
-        Ok(Self { object, fd: shm::create(object, len, mode)?, done: false })
-    }
-
-    pub(crate) fn publish(mut self, name: &str) -> Result<OwnedFd, Error> {
-        if !shm::rename(self.object, &self.fd, name)? {
-            return Err(Error::System {
-                operation: "find",
-                object: self.object.to_owned(),
-                source: std::io::Error::other(format!(
-                    "shared-memory objects are not files in {} here, which camlane needs",
-                    shm::SHM_DIR
-                )),
-            });
-        }
-        self.done = true;
-        self.fd.try_clone().map_err(|error| Error::System {
-            operation: "keep",
-            object: name.to_owned(),
-            source: error,
-        })
-    }
-}
-
-impl Drop for Staged<'_> {
-    fn drop(&mut self) {
-        if !self.done {
-            let _ = shm::unlink(self.object);
-        }
-    }
-}
-
-pub(crate) fn staged(object: &str) -> String {
-    format!("{object}.new")
 }
 
 /// The object that a dead producer left under the name, if it is one of ours.

@@ -3,12 +3,11 @@
 //! The same three objects as a lane of frames has, with a ring of bytes where the slots would be; FORMAT.md section 8.
 #![allow(unsafe_code)] // becomes the one writer of a region, and the one reader in its seat
 
-use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use camlane_core::stream as core;
 use camlane_core::{
-    AttachError, Geometry, LaneSpec, LaneState, PixelFormat, Region, Seats, Shape, StreamError,
+    AttachError, Geometry, LaneSpec, LaneState, Region, Seats, Shape, StreamError,
 };
 
 use crate::attachment::Data;
@@ -20,7 +19,8 @@ use crate::lock::{self, LockFile};
 use crate::mapping::{Access, Mapping};
 use crate::name::{LaneName, Part};
 use crate::options::{LaneOptions, Sharing, page_size};
-use crate::producer::{Old, Staged, claim, random_incarnation, staged};
+use crate::object::Object;
+use crate::producer::{Old, claim, random_incarnation};
 use crate::{process, shm};
 
 /// Longest sleep without a look at what a futex cannot tell: that the other side died.
@@ -69,9 +69,8 @@ pub struct StreamWriter {
     name: LaneName,
     core: core::StreamWriter<'static>,
     // After `core`, which points into them.
-    _data: Mapping,
-    _seats: Mapping,
-    objects: [(Part, OwnedFd); 2],
+    _maps: [Mapping; 2],
+    _objects: [Object; 2],
     owner: Owner,
     // Last: until it falls no other writer comes.
     _lock: LockFile,
@@ -88,14 +87,10 @@ impl StreamWriter {
         let lock = claim(&name, options.sharing.seats_mode())?;
         let old = Old::find(&name)?;
         let (seats_name, data_name) = (name.object(Part::Seats), name.object(Part::Data));
-        let (seats_staged, data_staged) = (staged(&seats_name), staged(&data_name));
-        for leftover in [&seats_staged, &data_staged] {
-            shm::unlink(leftover)?; // safe under the lock: at most one writer makes them
-        }
-        let seats = Staged::create(&seats_staged, shape.seats_len(), options.sharing.seats_mode())?;
-        let data = Staged::create(&data_staged, shape.data_len(), options.sharing.data_mode())?;
-        let seats_map = Mapping::new(&seats.fd, &seats_staged, 0, shape.seats_len(), Access::Write, true)?;
-        let data_map = Mapping::new(&data.fd, &data_staged, 0, shape.data_len(), Access::Write, true)?;
+        let mut seats = Object::stage(&seats_name, shape.seats_len(), options.sharing.seats_mode())?;
+        let mut data = Object::stage(&data_name, shape.data_len(), options.sharing.data_mode())?;
+        let seats_map = Mapping::new(&seats.fd, seats.name(), 0, shape.seats_len(), Access::Write, true)?;
+        let data_map = Mapping::new(&data.fd, data.name(), 0, shape.data_len(), Access::Write, true)?;
         let incarnation = random_incarnation()?;
         // SAFETY: `core` stands before the mappings in `Self` and goes first; the object is new, nothing is in use there.
         let core_seats = Seats::create(unsafe { seats_map.memory() }, &shape, incarnation)?;
@@ -106,21 +101,19 @@ impl StreamWriter {
             created_ns: clock::boottime_ns(),
             info: described.info(&name, process::boot_id(), clock::offsets()),
         };
-        debug_assert_eq!(spec.info.format, PixelFormat::OPAQUE);
         // SAFETY: as for the seats.
         let region = Region::create(unsafe { data_map.memory() }, &spec)?;
         // SAFETY: 1. mapped for writing; 2. the lock on byte 0 keeps other writers out, and the object is new; 3. the seats
         // were made for this region.
         let role = unsafe { region.producer_role(core_seats) };
         let core = core::StreamWriter::new(role)?;
-        let seats = seats.publish(&seats_name)?; // seats first: data carries the incarnation that seats must match
-        let data = data.publish(&data_name)?;
+        seats.publish(&seats_name)?; // seats first: data carries the incarnation that seats must match
+        data.publish(&data_name)?;
         if let Some(old) = old {
             old.supersede();
         }
-        let objects = [(Part::Data, data), (Part::Seats, seats)];
         let owner = Owner::current();
-        Ok(Self { name, core, _data: data_map, _seats: seats_map, objects, owner, _lock: lock })
+        Ok(Self { name, core, _maps: [data_map, seats_map], _objects: [data, seats], owner, _lock: lock })
     }
 
     /// The stream's name.
@@ -174,14 +167,6 @@ impl Drop for StreamWriter {
         }
         self.core.close();
         futex::wake_all(self.core.region().bell());
-        for (part, fd) in &self.objects {
-            let object = self.name.object(*part);
-            if shm::inode(fd).ok() == shm::inode_of_name(&object)
-                && let Err(error) = shm::unlink(&object)
-            {
-                log::warn!("stream '{}': {error}", self.name);
-            }
-        }
     }
 }
 
@@ -218,7 +203,7 @@ impl StreamReader {
                     Error::NoSuchLane { .. }
                     | Error::Unusable { source: AttachError::OtherIncarnation | AttachError::NotReady, .. },
                 ) if !left_until(deadline).is_zero() => {
-                    std::thread::sleep(LOOK_FOR_STREAM.min(left_until(deadline)))
+                    std::thread::sleep(LOOK_FOR_STREAM.min(left_until(deadline)));
                 }
                 other => return other,
             }
@@ -349,7 +334,7 @@ mod tests {
         let name = name("order");
         let mut writer = StreamWriter::create(&name, &StreamOptions::new(256)).unwrap();
         let mut reader = StreamReader::open(&name, NOW).unwrap();
-        let sent: Vec<u8> = (0..10_000u32).map(|n| (n * 7 >> 3) as u8).collect();
+        let sent: Vec<u8> = (0..10_000u32).map(|n| (n * 7 / 8) as u8).collect();
         let mut received = Vec::new();
         std::thread::scope(|scope| {
             let all = sent.clone();

@@ -259,6 +259,21 @@ impl TestLane {
     }
 }
 
+/// All that one can be in a region, one after another in one thread, whatever its words say.
+pub(crate) fn roles<'a>(
+    region: Region<'a>,
+    seats: Seats<'a>,
+    seat: &'a Seat,
+) -> (Observer<'a>, SeatRole<'a>, ProducerRole<'a>) {
+    // SAFETY: one thread, so that nobody writes while somebody reads.
+    let observer = unsafe { region.observer() };
+    // SAFETY: nobody writes while it reads; the test passes a seat of this region, in which nobody else sits.
+    let role = unsafe { region.seat_role(seat) };
+    // SAFETY: writable; no other producer acts; the test passes the seats of this region.
+    let producer = unsafe { region.producer_role(seats) };
+    (observer, role, producer)
+}
+
 /// The bytes of frame `number`: no two numbers give the same first eight bytes, and each byte depends on the number.
 pub(crate) fn pattern(number: u64, len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];

@@ -424,7 +424,7 @@ impl<'w, 'm> World<'w, 'm> {
                 missed = number - reader.cursor - 1;
             }
             // A reader that sat down after the drop was counted sees an earlier count: no frame of its own was lost.
-            dropped = record.drops_before.checked_sub(reader.drops_seen).unwrap_or(0);
+            dropped = record.drops_before.saturating_sub(reader.drops_seen);
             reader.drops_seen = record.drops_before;
             reader.started = true;
             reader.cursor = number;

@@ -1,1 +1,99 @@
-//! x
+//! What happens to slots away from the thread of the producer, and when somebody dies.
+
+use std::mem::forget;
+
+use camlane_core::{Consumer, Geometry, ReadError};
+use loom::thread;
+
+use crate::{Camera, Kept, Lane, explore};
+
+const TIGHT: Geometry = Geometry::new(4).seats(1).pins(1).history(1);
+
+#[test]
+fn a_loan_may_end_on_another_thread_than_its_producer() {
+    explore("a loan dropped elsewhere", 30, None, || {
+        let lane = Lane::new(TIGHT.loans(2));
+        let lane = lane.get();
+        let producer = Kept::new(lane.producer_at(1));
+        let loan = producer.get().loan().expect("NO FREE SLOT");
+        let elsewhere = thread::spawn(move || lane.fill(&loan, 0));
+        for _ in 0..4 {
+            let _ = lane.publish(&producer);
+        }
+        elsewhere.join().expect("no panic");
+    });
+}
+
+#[test]
+fn a_frame_may_be_filled_on_another_thread_than_its_producer() {
+    explore("a loan filled elsewhere", 2, Some(3), || {
+        let lane = Lane::new(TIGHT.loans(2));
+        let lane = lane.get();
+        let (producer, consumer) = (Kept::new(lane.producer_at(2)), lane.consumer(0));
+        let loan = producer.get().loan().expect("NO FREE SLOT");
+        let elsewhere = thread::spawn(move || {
+            lane.fill(&loan, 4);
+            loan
+        });
+        let reader = thread::spawn(move || {
+            if let Ok(Some(frame)) = consumer.latest() {
+                lane.look(&frame);
+            }
+        });
+        let _ = lane.publish(&producer);
+        let loan = elsewhere.join().expect("no panic");
+        let _ = producer.publish(loan, &camlane_core::FrameMeta::bytes(1)).expect("the loan is ours");
+        reader.join().expect("no panic");
+    });
+}
+
+#[test]
+fn the_seat_of_a_dead_reader_is_cleared_while_the_producer_runs() {
+    explore("a reclaimed seat", 30, Some(4), || {
+        let lane = Lane::new(TIGHT);
+        let lane = lane.get();
+        let (producer, consumer) = (lane.producer_at(1), lane.consumer(0));
+        let seats = producer.seats();
+        let camera = thread::spawn(move || {
+            for _ in 0..3 {
+                let _ = lane.publish(&producer);
+            }
+        });
+        if let Ok(Some(frame)) = consumer.latest() {
+            lane.look(&frame);
+            forget(frame);
+        }
+        forget(consumer); // dies; that this thread goes on is the proof
+        assert_eq!(seats.reclaim(|_| false), 1);
+        let heir = Consumer::new(lane.words.seat(0), 2);
+        match heir.latest() {
+            Ok(frame) => frame.iter().for_each(|frame| lane.look(frame)),
+            Err(error) => assert_eq!(error, ReadError::Contended),
+        }
+        camera.join().expect("no panic");
+    });
+}
+
+#[test]
+fn a_new_producer_honours_the_pins_that_it_finds() {
+    explore("a producer taken over", 2, Some(3), || {
+        let lane = Lane::new(TIGHT);
+        let lane = lane.get();
+        let (dead, consumer) = (lane.producer_at(1), lane.consumer(0));
+        let _ = lane.publish(&dead);
+        let loan = dead.loan().expect("NO FREE SLOT");
+        lane.fill(&loan, 0);
+        forget(loan);
+        drop(dead);
+        let reader = thread::spawn(move || {
+            if let Ok(Some(frame)) = consumer.latest() {
+                lane.look(&frame);
+            }
+        });
+        let producer = Camera::take_over(lane.words.producer()).expect("the frames are whole");
+        for number in 3..=5 {
+            assert_eq!(lane.publish(&producer).number, number);
+        }
+        reader.join().expect("no panic");
+    });
+}

@@ -110,10 +110,14 @@ impl Lane {
         self.write(loan.slot(), number);
     }
 
-    fn publish(&self, producer: &Camera) -> Published {
-        let loan = producer.loan().expect("NO FREE SLOT");
+    fn publish_or_drop(&self, producer: &Camera) -> Option<Published> {
+        let loan = producer.loan().ok()?;
         self.fill(&loan, producer.published() + 1);
-        producer.publish(loan, &FrameMeta::bytes(1)).expect("the loan is ours")
+        Some(producer.publish(loan, &FrameMeta::bytes(1)).expect("the loan is ours"))
+    }
+
+    fn publish(&self, producer: &Camera) -> Published {
+        self.publish_or_drop(producer).expect("NO FREE SLOT")
     }
 
     fn look(&self, frame: &Frame<'_>) {

@@ -1,44 +1,224 @@
 //! Consumers that hold frames in place while the producer comes round to their slots again.
 
-use camlane_core::{Consumer, Frame, Geometry, ReadError};
+use camlane_core::{Consumer, Geometry, ReadError};
 use loom::thread;
 use rstest::rstest;
 
-use crate::{Camera, Lane, explore};
+use crate::{Kept, Lane, explore};
 
-fn env(name: &str, default: u64) -> u64 { std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default) }
+/// One seat with one pin, the newest frame as history, one loan: three slots, so that the third publish after the
+/// first frame sweeps and the one after it writes where the first frame was.
+const TIGHT: Geometry = Geometry::new(4).seats(1).pins(1).history(1);
+
+/// Reads the newest frame so many times and checks what it sees. Whoever is overtaken reads nothing.
+fn read(lane: &Lane, consumer: &Consumer<'_>, times: u32) {
+    let mut first = consumer.position();
+    for _ in 0..times {
+        match consumer.latest() {
+            Ok(Some(frame)) => {
+                first = if first == 0 { frame.number() } else { first };
+                lane.look(&frame);
+            }
+            Ok(None) | Err(ReadError::Contended) => continue,
+            Err(error) => panic!("{error}"),
+        }
+        let distance = consumer.position() - first + 1;
+        assert_eq!(consumer.delivered() + consumer.missed(), distance, "COUNT NOT EXACT");
+    }
+}
+
+/// At rest the newest frame is there, whatever happened before.
+fn find_newest(lane: &Lane, consumer: &Consumer<'_>, published: u64) {
+    let newest = consumer.newest().expect("nobody is in the way").expect("NEWEST FRAME IS GONE");
+    assert_eq!(newest.number(), published, "NEWEST FRAME IS GONE");
+    lane.look(&newest);
+}
+
+#[rstest]
+#[case::wide("wide numbers", 30, 1)]
+#[case::across_the_wrap("numbers 2, 3, 0, 1", 2, 2)]
+#[case::in_laps("numbers 1, 0, 1, 0", 1, 1)]
+fn a_frame_stays_as_it_is_while_it_is_held(#[case] numbers: &str, #[case] bits: u32, #[case] first: u64) {
+    explore(&format!("a frame stays as it is, {numbers}"), bits, None, move || {
+        let lane = Lane::new(TIGHT);
+        let lane = lane.get();
+        let (producer, consumer) = (lane.producer_at(first), lane.consumer(0));
+        let reader = thread::spawn(move || {
+            read(lane, &consumer, 1);
+            consumer
+        });
+        for _ in 0..3 {
+            let _ = lane.publish(&producer);
+        }
+        find_newest(lane, &reader.join().expect("no panic"), first + 3);
+    });
+}
+
+#[rstest]
+#[case::wide("wide numbers", 30, 1, 5)]
+#[case::in_laps("numbers 1, 0, 1, 0", 1, 1, 4)]
+fn a_second_borrow_does_not_hide_the_end_of_the_first(
+    #[case] numbers: &str,
+    #[case] bits: u32,
+    #[case] first: u64,
+    #[case] preemptions: usize,
+) {
+    explore(&format!("two borrows, {numbers}"), bits, Some(preemptions), move || {
+        let lane = Lane::new(TIGHT);
+        let lane = lane.get();
+        let (producer, consumer) = (lane.producer_at(first), lane.consumer(0));
+        let reader = thread::spawn(move || {
+            read(lane, &consumer, 2);
+            consumer
+        });
+        for _ in 0..3 {
+            let _ = lane.publish(&producer);
+        }
+        find_newest(lane, &reader.join().expect("no panic"), first + 3);
+    });
+}
 
 #[test]
-fn pin() {
-    let bits = env("BITS", 30) as u32;
-    let start = env("START", 1);
-    let before = env("BEFORE", 0);
-    let frames = env("FRAMES", 3);
-    let reads = env("READS", 1);
-    let slots = env("SLOTS", 3) as u32;
-    let order = env("ORDER", 0) == 1;
-    let bound = std::env::var("BOUND").ok().and_then(|v| v.parse().ok());
-    let history = env("HISTORY", 1) as u32;
-    explore(&format!("{:?}", (bits, start, before, frames, reads, slots, order, bound, history)), bits, bound, move || {
-        let lane = Lane::new(Geometry::new(4).seats(1).pins(1).history(history).slots(slots));
+fn a_slot_that_was_seen_unpinned_is_written_without_a_second_look() {
+    explore("a slot from the clean queue", 2, None, || {
+        let lane = Lane::new(TIGHT);
         let lane = lane.get();
-        let producer = lane.producer_at(start);
-        let consumer = lane.consumer(0);
-        for _ in 0..before { lane.publish(&producer); }
-        let t = thread::spawn(move || {
-            let mut first = 0;
-            for _ in 0..reads {
-                if let Ok(Some(frame)) = if order { consumer.next() } else { consumer.latest() } {
-                    if first == 0 { first = frame.number() }
+        let (producer, consumer) = (lane.producer_at(1), lane.consumer(0));
+        let _ = lane.publish(&producer); // frame 2, in slot 1: the one that the last publish below writes again
+        let reader = thread::spawn(move || {
+            read(lane, &consumer, 1);
+            consumer
+        });
+        for _ in 0..3 {
+            let _ = lane.publish(&producer);
+        }
+        find_newest(lane, &reader.join().expect("no panic"), 5);
+    });
+}
+
+/// Three slots for four: a slot comes round sooner, and what finds none is dropped and counted.
+const SCARCE: u32 = 3;
+
+#[test]
+fn two_frames_of_one_reader_stay_as_they_are() {
+    explore("two pins", 2, Some(3), || {
+        let lane = Lane::new(TIGHT.pins(2).slots(SCARCE));
+        let lane = lane.get();
+        let (producer, consumer) = (lane.producer_at(2), lane.consumer(0));
+        let reader = thread::spawn(move || {
+            let older = consumer.latest().ok().flatten();
+            let newer = consumer.latest().ok().flatten();
+            older.iter().chain(&newer).for_each(|frame| lane.look(frame));
+        });
+        for _ in 0..3 {
+            let _ = lane.publish_or_drop(&producer);
+        }
+        assert_eq!(producer.published() - 2 + u64::from(producer.dropped()), 3);
+        reader.join().expect("no panic");
+    });
+}
+
+#[test]
+fn two_readers_do_not_disturb_each_other() {
+    explore("two consumers", 2, Some(3), || {
+        let lane = Lane::new(TIGHT.seats(2).slots(SCARCE));
+        let lane = lane.get();
+        let producer = lane.producer_at(2);
+        let readers = [0, 1].map(|seat| {
+            let consumer = lane.consumer(seat);
+            thread::spawn(move || read(lane, &consumer, 1))
+        });
+        for _ in 0..3 {
+            let _ = lane.publish_or_drop(&producer);
+        }
+        readers.into_iter().for_each(|reader| reader.join().expect("no panic"));
+    });
+}
+
+#[rstest]
+#[case::wide("wide numbers", 30, 1)]
+#[case::across_the_wrap("numbers 6, 7, 0, 1, 2", 3, 6)]
+fn frames_in_order_stay_as_they_are(#[case] numbers: &str, #[case] bits: u32, #[case] first: u64) {
+    explore(&format!("in order, {numbers}"), bits, Some(4), move || {
+        let lane = Lane::new(TIGHT.history(2));
+        let lane = lane.get();
+        let (producer, consumer) = (lane.producer_at(first), lane.consumer(0));
+        drop(consumer.next().expect("it is there"));
+        let reader = thread::spawn(move || {
+            for _ in 0..2 {
+                if let Ok(Some(frame)) = consumer.next() {
                     lane.look(&frame);
                 }
             }
-            if first != 0 { assert_eq!(consumer.delivered()+consumer.missed(), consumer.position()- first + 1, "COUNT"); }
             consumer
         });
-        for _ in 0..frames { lane.publish(&producer); }
-        let consumer = t.join().unwrap();
-        let frame = consumer.newest().unwrap().expect("NEWEST FRAME IS GONE");
-        assert_eq!(frame.number(), producer.published());
+        for _ in 0..4 {
+            let _ = lane.publish(&producer);
+        }
+        let consumer = reader.join().expect("no panic");
+        while let Some(frame) = consumer.next().expect("nobody is in the way") {
+            lane.look(&frame);
+        }
+        assert_eq!(consumer.position(), first + 4, "NEWEST FRAME NEVER SEEN");
+        assert_eq!(consumer.delivered() + consumer.missed(), 5, "COUNT NOT EXACT");
+    });
+}
+
+#[test]
+fn a_reader_of_every_frame_misses_none_within_the_history() {
+    explore("no false loss", 3, None, || {
+        let lane = Lane::new(TIGHT.history(3));
+        let lane = lane.get();
+        let (producer, consumer) = (lane.producer_at(6), lane.consumer(0));
+        drop(consumer.next().expect("it is there"));
+        let reader = thread::spawn(move || {
+            for _ in 0..3 {
+                let frame = consumer.next().expect("FALSE LOSS");
+                assert!(frame.iter().all(|frame| frame.missed() == 0), "FALSE LOSS");
+            }
+        });
+        for _ in 0..3 {
+            let _ = lane.publish(&producer); // 7, 0, 1
+        }
+        reader.join().expect("no panic");
+    });
+}
+
+#[test]
+fn a_reader_that_was_overtaken_goes_on_with_the_oldest_frame_that_is_left() {
+    explore("overtaken across the wrap", 2, None, || {
+        let lane = Lane::new(TIGHT.history(2));
+        let lane = lane.get();
+        let (producer, consumer) = (lane.producer_at(1), lane.consumer(0));
+        drop(consumer.next().expect("it is there"));
+        for _ in 0..3 {
+            let _ = lane.publish(&producer); // 2, 3, 0: history holds 3 and 0
+        }
+        for (number, missed) in [(3, 1), (4, 0)] {
+            let frame = consumer.next().expect("nobody is in the way").expect("NEWEST FRAME NEVER SEEN");
+            assert_eq!((frame.number(), frame.missed()), (number, missed), "COUNT NOT EXACT");
+        }
+    });
+}
+
+#[test]
+fn a_frame_may_end_on_another_thread_than_its_reader() {
+    explore("a frame dropped elsewhere", 30, Some(3), || {
+        let lane = Lane::new(TIGHT);
+        let lane = lane.get();
+        let (producer, consumer) = (lane.producer_at(1), Kept::new(lane.consumer(0)));
+        let frame = consumer.get().latest().expect("it is there").expect("it is there");
+        let camera = thread::spawn(move || {
+            for _ in 0..3 {
+                let _ = lane.publish(&producer);
+            }
+        });
+        let elsewhere = thread::spawn(move || lane.look(&frame));
+        match consumer.latest() {
+            Ok(frame) => frame.iter().for_each(|frame| lane.look(frame)),
+            Err(error) => assert!(matches!(error, ReadError::AllPinned { .. } | ReadError::Contended)),
+        }
+        elsewhere.join().expect("no panic");
+        camera.join().expect("no panic");
     });
 }

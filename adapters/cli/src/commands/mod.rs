@@ -1,12 +1,27 @@
 //! The commands, one per file, and what they share: options, exit status, names of lanes.
 
+mod bridge;
+mod completions;
 mod demo;
+mod doctor;
+mod header24;
+mod info;
+mod ls;
+mod publish;
+mod rm;
+mod snap;
+mod text;
+mod watch;
 
+use core::time::Duration;
 use std::process::ExitCode;
+use std::time::Instant;
 
+use camlane::{Address, Consumer, ConsumerOptions};
 use clap::{Parser, Subcommand};
 
 use crate::output::Output;
+use crate::stop;
 
 /// Hand camera frames to other processes: one camera, many readers, zero copies, no daemon.
 #[derive(Debug, Parser)]
@@ -38,6 +53,16 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 3 no such lane, 4 no frame in time
 #[derive(Debug, Subcommand)]
 enum Command {
     Demo(demo::Demo),
+    Publish(publish::Publish),
+    Watch(watch::Watch),
+    Snap(snap::Snap),
+    Ls(ls::Ls),
+    Info(info::Info),
+    Rm(rm::Rm),
+    Bridge(bridge::Bridge),
+    Text(text::TextArgs),
+    Doctor(doctor::Doctor),
+    Completions(completions::Completions),
     #[command(hide = true)]
     DemoWorker(demo::Worker),
 }
@@ -56,6 +81,16 @@ impl Program {
         let output = Output { json: self.json, quiet: self.quiet };
         match self.command {
             Command::Demo(demo) => demo.run(output),
+            Command::Publish(publish) => publish.run(output),
+            Command::Watch(watch) => watch.run(output),
+            Command::Snap(snap) => snap.run(output),
+            Command::Ls(ls) => ls.run(output),
+            Command::Info(info) => info.run(output),
+            Command::Rm(rm) => rm.run(output),
+            Command::Bridge(bridge) => bridge.run(output),
+            Command::Text(text) => text.run(output),
+            Command::Doctor(doctor) => doctor.run(output),
+            Command::Completions(completions) => completions.run(output),
             Command::DemoWorker(worker) => worker.run(),
         }
     }
@@ -63,13 +98,26 @@ impl Program {
 
 /// No frame came in time.
 #[derive(Debug, thiserror::Error)]
-#[error("no frame came within {0} s: look with `camlane info LANE` whether its producer publishes, or raise --timeout")]
-pub(crate) struct TimedOut(pub(crate) f64);
+#[error(
+    "no frame came within {0} s: look with `camlane info LANE` whether its producer publishes, or raise --timeout"
+)]
+pub(crate) struct TimedOut(f64);
+
+impl TimedOut {
+    fn after(timeout: Duration) -> Self {
+        Self(timeout.as_secs_f64())
+    }
+}
 
 /// Arguments that only turned out to be wrong when they met each other.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Usage(pub(crate) String);
+
+/// There is no such object of an old program.
+#[derive(Debug, thiserror::Error)]
+#[error("start the program that makes it, or give --timeout to wait for it")]
+struct NoObject;
 
 /// The exit status that an error asks for.
 pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
@@ -78,6 +126,10 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
             return ExitCode::from(4);
         } else if cause.is::<Usage>() {
             return ExitCode::from(2);
+        } else if cause.is::<NoObject>()
+            || cause.downcast_ref().is_some_and(camlane::legacy::Error::is_not_found)
+        {
+            return ExitCode::from(3);
         } else if let Some(error) = cause.downcast_ref::<camlane::Error>() {
             return ExitCode::from(error.exit_code());
         } else if let Some(camlane::WaitError::Other(error)) = cause.downcast_ref() {
@@ -87,8 +139,62 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// When frame `index` of a steady source is due, after its first.
+fn moment(index: u64, (frames, seconds): (u32, u32)) -> Duration {
+    let nanos = u128::from(index) * u128::from(seconds) * 1_000_000_000 / u128::from(frames.max(1));
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+}
+
+/// Opens a lane; with patience, waits for it to appear. `None`: the end was asked for first.
+fn open(
+    lane: &Address,
+    options: &ConsumerOptions,
+    patience: Option<Duration>,
+) -> Result<Option<Consumer>, camlane::Error> {
+    let deadline = Instant::now() + patience.unwrap_or_default();
+    loop {
+        match options.open(&lane.to_string()) {
+            Err(camlane::Error::NoSuchLane { .. }) if Instant::now() < deadline => {
+                if stop::sleep_until(deadline.min(Instant::now() + Duration::from_millis(20))) {
+                    return Ok(None);
+                }
+            }
+            other => return other.map(Some),
+        }
+    }
+}
+
+fn address(text: &str) -> Result<Address, String> {
+    text.parse().map_err(|error: camlane::Error| error.to_string())
+}
+
+/// Reads the name of an old program's object.
+fn object(text: &str) -> Result<camlane::legacy::ObjectName, String> {
+    text.parse().map_err(|error: camlane::legacy::Error| error.to_string())
+}
+
+/// Reads permissions in octal, `644`.
+fn mode(text: &str) -> Result<u32, String> {
+    let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
+    mode.ok_or_else(|| "give permissions in octal, as in 600 or 644".to_owned())
+}
+
+/// Reads seconds, `5` or `0.5`.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let wrong = || "give seconds, as in 5 or 0.5".to_owned();
+    Duration::try_from_secs_f64(text.parse().map_err(|_| wrong())?).map_err(|_| wrong())
+}
+
+fn power_of_two(text: &str) -> Result<u32, String> {
+    text.parse()
+        .ok()
+        .filter(|number: &u32| number.is_power_of_two())
+        .ok_or_else(|| "give a power of two".to_owned())
+}
+
 fn size(text: &str) -> Result<(u32, u32), String> {
-    crate::source::parse_size(text).ok_or_else(|| "give width and height in pixels, as in 1280x720".to_owned())
+    crate::source::parse_size(text)
+        .ok_or_else(|| "give width and height in pixels, as in 1280x720".to_owned())
 }
 
 fn rate(text: &str) -> Result<(u32, u32), String> {

@@ -3,7 +3,7 @@
 use super::input::Feed;
 use super::piped::{Opener, Piped};
 use super::{Source as _, SourceError, SourceOptions};
-use crate::convert::shape::{Shape, shape};
+use camlane_convert::shape::{Shape, shape};
 use camlane::format::PixelFormat;
 use core::time::Duration;
 use std::io::{self, Read};

@@ -1,7 +1,7 @@
 //! PNG and JPEG files: decoded into the slot, or published as they are.
 
 use super::{Filled, Source, SourceError, SourceOptions, Stream, fits, input};
-use crate::image::{Image, ImageError};
+use camlane_convert::image::{Image, ImageError};
 use camlane::format::{FrameLayout, PixelFormat};
 use core::sync::atomic::Ordering;
 use std::fs::File;
@@ -72,7 +72,10 @@ impl Images {
         }
         let image = image(path)?;
         let layout = image.layout(self.options.row_align).map_err(|error| wrong(path, error))?;
-        let copied = image.decode_into(&layout, slot).map_err(|error| wrong(path, error))?;
+        let copied = image.decode_into(&layout, slot).map_err(|error| match error {
+            ImageError::TooLarge { needed, room } => SourceError::SlotTooSmall { needed, room },
+            error => wrong(path, error),
+        })?;
         Ok(Filled { copied, ..Filled::new(layout, self.sequence) })
     }
 }
@@ -137,7 +140,7 @@ fn blob(path: &Path, options: &SourceOptions) -> Result<(File, FrameLayout), Sou
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::convert::{Picture, Pixels};
+    use camlane_convert::{Picture, Pixels};
     use crate::image::write_png;
     use rstest::rstest;
     use std::fs;
@@ -222,12 +225,14 @@ mod tests {
     }
 
     #[test]
-    fn an_image_that_grew_does_not_overflow_its_slot() {
+    fn an_image_that_grew_is_refused_until_the_slot_has_grown() {
         let folder = folder_of_three();
         let mut source = Images::open(folder.path(), &SourceOptions::default()).unwrap().unwrap();
         let mut slot = vec![0; source.stream().largest as usize];
         grey(folder.path().join("a.PNG"), 9, 9, 1);
         let error = source.fill(&mut slot).unwrap_err();
-        assert!(error.to_string().contains("81 bytes, the slot has 9"), "{error}");
+        assert!(matches!(error, SourceError::SlotTooSmall { needed: 81, room: 9 }), "{error}");
+        slot.resize(81, 0);
+        assert_eq!((source.fill(&mut slot).unwrap().unwrap().bytes, slot[80]), (81, 1));
     }
 }

@@ -10,7 +10,7 @@ mod pattern;
 mod piped;
 mod y4m;
 
-use crate::image::ImageError;
+use camlane_convert::image::ImageError;
 use camlane::format::{FrameLayout, LayoutError, PixelFormat};
 use core::sync::atomic::AtomicBool;
 use std::io;
@@ -27,7 +27,8 @@ pub(crate) trait Source {
     /// was raised; a frame that was half read is then forgotten.
     ///
     /// # Errors
-    /// [`SourceError`]; the slot then holds part of a frame, and a further call is not expected to succeed.
+    /// [`SourceError`]; the slot then holds part of a frame, and a further call is not expected to succeed, except
+    /// after [`SourceError::SlotTooSmall`], with a larger slot.
     fn fill(&mut self, slot: &mut [u8]) -> Result<Option<Filled>, SourceError>;
 }
 

@@ -1,42 +1,46 @@
 //! The broker: the thread that admits consumers to a sealed lane, notices their death, and wakes them.
 
-use std::io::{self, IoSlice};
+use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd as _, OwnedFd};
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
-use camlane_core::{Region, Shape};
+use camlane_core::{Region, layout};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::socket::{
-    AddressFamily, Backlog, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, UnixCredentials, accept4, bind,
-    getsockopt, listen, recv, send, sendmsg, socket, sockopt::PeerCredentials,
+    ControlMessage, MsgFlags, SockFlag, UnixCredentials, accept4, getsockopt, recv, send, sendmsg,
+    sockopt::PeerCredentials,
 };
 use zerocopy::IntoBytes as _;
 
 use super::memory::{SeatTable, read_only};
+use super::place::{Claim, Place};
 use super::policy::Policy;
+use super::system;
 use super::wire::{Answer, Hello, Role, Welcome};
 use crate::error::Error;
+use crate::fork::Owner;
 use crate::futex;
-use crate::lock::{self, LockFile};
 
 /// How long a connection may stay silent before it has said hello.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How often the broker looks for connections that were silent for too long, and for descriptors if it ran out of them.
+const BEAT_MS: u8 = 100;
+/// Newcomers let in before those who are inside are looked at again: a crowd at the door must not keep frames from them.
+const MOST_AT_ONCE: u32 = 16;
 
 /// Serves a sealed lane until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Broker {
     orders: Arc<Orders>,
     thread: Option<JoinHandle<()>>,
-    path: PathBuf,
-    // Last: while it is held, no other producer serves this socket.
-    _lock: LockFile,
+    owner: Owner,
+    // Last: while it is there, no other producer serves this socket.
+    _place: Place,
 }
 
 #[derive(Debug)]
@@ -52,42 +56,28 @@ struct Orders {
 pub(crate) struct Lane {
     pub(crate) region: Region<'static>,
     pub(crate) seats: Arc<SeatTable>,
+    /// Handed out as it is, once it is open for reading only.
     pub(crate) data: OwnedFd,
     pub(crate) policy: Policy,
 }
 
-/// Holds the lane's place against other producers before anything is made.
-#[derive(Debug)]
-pub(crate) struct Claim(LockFile);
-
-impl Claim {
-    /// Takes the lock beside the socket. `None`: a living producer has it.
-    pub(crate) fn take(path: &Path) -> Result<Option<Self>, Error> {
-        if let Some(dir) = path.parent() {
-            std::fs::create_dir_all(dir)
-                .map_err(|source| system("make the directory", &dir.display().to_string(), source))?;
-        }
-        let lock = LockFile::open_file(&path.with_extension("lock"))?;
-        Ok(lock.try_lock(lock::PRODUCER)?.then_some(Self(lock)))
-    }
-}
-
 impl Broker {
-    /// Listens at `path` and starts the thread. The region must stay mapped until the broker is dropped.
-    pub(crate) fn start(claim: Claim, path: &Path, lane: Lane) -> Result<Self, Error> {
-        let object = path.display().to_string();
-        let listener = listen_at(path, lane.policy.socket_mode())?;
+    /// Listens at the claimed place and starts the thread. The region must stay mapped until the broker is dropped.
+    pub(crate) fn start(claim: Claim, lane: Lane) -> Result<Self, Error> {
+        const OBJECT: &str = "the broker";
         let event = EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)
-            .map_err(|errno| Error::system("make an event descriptor for", &object, errno))?;
-        let data = read_only(&lane.data, &object)?;
+            .map_err(|errno| Error::system("make an event descriptor for", OBJECT, errno))?;
+        let lane = Lane { data: read_only(&lane.data, "the data")?, ..lane };
+        let (listener, place) = claim.listen(lane.policy.socket_mode())?;
         let [ring, stop, notices] = [const { AtomicBool::new(false) }; 3];
         let orders = Arc::new(Orders { event, ring, stop, notices });
-        let work = Work { lane, data, listener, orders: Arc::clone(&orders), clients: Vec::new() };
+        let work =
+            Work { lane, listener, orders: Arc::clone(&orders), clients: Vec::new(), out_of_breath: false };
         let thread = Builder::new()
             .name("camlane-broker".to_owned())
             .spawn(move || work.run())
-            .map_err(|source| system("start the broker of", &object, source))?;
-        Ok(Self { orders, thread: Some(thread), path: path.to_owned(), _lock: claim.0 })
+            .map_err(|source| system("start", OBJECT, source))?;
+        Ok(Self { orders, thread: Some(thread), owner: Owner::current(), _place: place })
     }
 
     /// Has everybody woken who sleeps or asked for notices. Never blocks.
@@ -101,17 +91,16 @@ impl Broker {
     pub(crate) fn has_listeners(&self) -> bool {
         self.orders.notices.load(Ordering::Relaxed)
     }
-
-    /// Forgets thread and socket, in a forked child: they are the parent's.
-    pub(crate) fn disown(mut self) {
-        std::mem::forget(self.thread.take());
-        std::mem::forget(self);
-    }
 }
 
 impl Drop for Broker {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path); // under the lock: it is ours
+        if !self.owner.is_here() {
+            // The thread is the parent's. What it holds, this child inherited too: connections and the listening socket
+            // stay open until it ends or runs another program, and consumers notice a dead parent only then.
+            std::mem::forget(self.thread.take());
+            return;
+        }
         self.orders.stop.store(true, Ordering::Release);
         let _ = self.orders.event.write(1);
         if let Some(thread) = self.thread.take() {
@@ -131,10 +120,11 @@ struct Client {
 
 struct Work {
     lane: Lane,
-    data: OwnedFd,
     listener: OwnedFd,
     orders: Arc<Orders>,
     clients: Vec<Client>,
+    /// Descriptors or memory ran out at the door, where somebody still waits.
+    out_of_breath: bool,
 }
 
 impl Work {
@@ -152,7 +142,7 @@ impl Work {
                     self.leave(index);
                 }
             }
-            if ready[1] {
+            if ready[1] || std::mem::take(&mut self.out_of_breath) {
                 self.admit();
             }
         }
@@ -162,28 +152,55 @@ impl Work {
 
     /// Waits until something is to be done: the orders, the listener, then the clients.
     fn wait(&self) -> Vec<bool> {
+        // Who cannot be let in would keep the listener readable, and this thread running.
+        let door = if self.out_of_breath { PollFlags::empty() } else { PollFlags::POLLIN };
         let mut fds = vec![
             PollFd::new(self.orders.event.as_fd(), PollFlags::POLLIN),
-            PollFd::new(self.listener.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.listener.as_fd(), door),
         ];
         fds.extend(self.clients.iter().map(|client| PollFd::new(client.socket.as_fd(), PollFlags::POLLIN)));
-        let waiting = self.clients.iter().any(|client| !client.greeted);
-        let timeout = if waiting { PollTimeout::from(100u8) } else { PollTimeout::NONE };
+        let waiting = self.out_of_breath || self.clients.iter().any(|client| !client.greeted);
+        let timeout = if waiting { PollTimeout::from(BEAT_MS) } else { PollTimeout::NONE };
         let _ = poll(&mut fds, timeout);
         fds.iter().map(|fd| fd.any().unwrap_or(true)).collect()
     }
 
     fn admit(&mut self) {
-        while let Ok(raw) = accept4(self.listener.as_raw_fd(), SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK) {
-            let socket = owned(raw);
-            if self.clients.len() >= self.lane.policy.most_connections() as usize {
-                continue; // dropped: closed at once
-            }
-            if let Ok(who) = getsockopt(&socket, PeerCredentials) {
+        for _ in 0..MOST_AT_ONCE {
+            let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+            let socket = match accept4(self.listener.as_raw_fd(), flags) {
+                Ok(raw) => owned(raw),
+                Err(Errno::EAGAIN) => return,
+                Err(Errno::EINTR | Errno::ECONNABORTED) => continue,
+                Err(_) => {
+                    self.out_of_breath = true;
+                    return;
+                }
+            };
+            let Ok(who) = getsockopt(&socket, PeerCredentials) else { continue };
+            if self.make_room(who.uid()) {
                 let since = Instant::now();
                 self.clients.push(Client { socket, who, since, greeted: false, seat: None, notify: false });
-            }
+            } // else closed at once
         }
+    }
+
+    /// Finds room for one more connection of a user. Where all are used up, the oldest that has not said hello goes.
+    fn make_room(&mut self, user: u32) -> bool {
+        let policy = &self.lane.policy;
+        let (mut all, mut own) = (0, 0);
+        for client in self.clients.iter().filter(|client| client.seat.is_none()) {
+            all += 1;
+            own += u32::from(client.who.uid() == user);
+        }
+        let own_are_used_up = own >= policy.most_connections_of_user();
+        if !own_are_used_up && all < policy.most_connections() {
+            return true;
+        }
+        let silent = self.clients.iter().enumerate().filter(|(_, client)| !client.greeted);
+        let may_go = silent.filter(|(_, client)| !own_are_used_up || client.who.uid() == user);
+        let oldest = may_go.min_by_key(|(_, client)| client.since).map(|(index, _)| index);
+        oldest.inspect(|&index| self.leave(index)).is_some()
     }
 
     /// Reads what a client sent. `false`: it is gone, or says what it should not.
@@ -202,53 +219,49 @@ impl Work {
         }
     }
 
-    fn greet(&mut self, index: usize, (role, notify, layout): (Role, bool, u32)) -> bool {
-        let shape = *self.lane.region.shape();
+    /// Answers a hello. `false`: the client is not to stay.
+    fn greet(&mut self, index: usize, (role, notify, version): (Role, bool, u32)) -> bool {
         let who = self.clients[index].who;
-        let seats_of_user =
-            self.clients.iter().filter(|client| client.seat.is_some() && client.who.uid() == who.uid()).count();
-        let pins = role == Role::Pin;
-        let answer = if layout >> 16 != camlane_core::layout::LAYOUT >> 16 {
-            Answer::Version
-        } else if !self.lane.policy.admits(who, pins, seats_of_user as u32) {
-            Answer::Refused
-        } else {
-            Answer::Welcome
-        };
-        let free = |seat: &u32| self.clients.iter().all(|client| client.seat != Some(*seat));
-        let (answer, seat) = match (answer, pins) {
-            (Answer::Welcome, true) => match (0..shape.seats()).find(free) {
-                Some(seat) => (Answer::Welcome, Some(seat)),
-                None => (Answer::SeatsTaken, None),
-            },
-            (answer, _) => (answer, None),
-        };
+        let (answer, seat) = self.decide(who, role, version);
         let client = &mut self.clients[index];
         client.greeted = true;
-        client.seat = seat;
+        client.seat = seat; // from here on `leave` empties it
         client.notify = notify && answer == Answer::Welcome;
         self.count_listeners(); // before the answer: what is published after it brings a notice
-        let packet = Welcome::new(answer, seat.unwrap_or(0), shape.seats());
-        match self.objects(answer, seat, &shape) {
-            Ok(objects) => tell(&self.clients[index].socket, &packet, &objects) && answer == Answer::Welcome,
-            Err(error) => {
-                log::warn!("process {} gets no seat: {error}", who.pid());
-                false // leaving clears the seat
-            }
+        let packet = Welcome::new(answer, seat.unwrap_or(0), self.lane.region.shape().seats());
+        if answer != Answer::Welcome {
+            tell(&self.clients[index].socket, &packet, &[]);
+            return false;
+        }
+        let made = seat.map(|seat| self.make_seat(seat)).transpose();
+        let Ok(page) = made.inspect_err(|error| log::warn!("process {} gets no seat: {error}", who.pid())) else {
+            return false;
+        };
+        let objects: Vec<i32> = [Some(&self.lane.data), page.as_ref()].into_iter().flatten().map(AsRawFd::as_raw_fd).collect();
+        tell(&self.clients[index].socket, &packet, &objects)
+    }
+
+    fn decide(&self, who: UnixCredentials, role: Role, version: u32) -> (Answer, Option<u32>) {
+        let seated = self.clients.iter().filter(|client| client.seat.is_some() && client.who.uid() == who.uid());
+        let pins = role == Role::Pin;
+        if version >> 16 != layout::LAYOUT >> 16 {
+            return (Answer::Version, None);
+        }
+        if !self.lane.policy.admits(who, pins, seated.count() as u32) {
+            return (Answer::Refused, None);
+        }
+        if !pins {
+            return (Answer::Welcome, None);
+        }
+        let is_free = |seat: &u32| self.clients.iter().all(|client| client.seat != Some(*seat));
+        match (0..self.lane.region.shape().seats()).find(is_free) {
+            Some(seat) => (Answer::Welcome, Some(seat)),
+            None => (Answer::SeatsTaken, None),
         }
     }
 
-    /// The descriptors that come with an answer.
-    fn objects(&self, answer: Answer, seat: Option<u32>, shape: &Shape) -> Result<Vec<OwnedFd>, Error> {
-        if answer != Answer::Welcome {
-            return Ok(Vec::new());
-        }
-        let data = self.data.try_clone().map_err(|source| system("hand out", "the data", source))?;
-        let mut objects = vec![data];
-        if let Some(seat) = seat {
-            objects.push(self.lane.seats.seat(seat, shape, self.lane.region.incarnation())?);
-        }
-        Ok(objects)
+    fn make_seat(&self, seat: u32) -> Result<OwnedFd, Error> {
+        self.lane.seats.seat(seat, self.lane.region.shape(), self.lane.region.incarnation())
     }
 
     fn leave(&mut self, index: usize) {
@@ -261,13 +274,17 @@ impl Work {
 
     fn count_listeners(&self) {
         self.orders.notices.store(self.clients.iter().any(|client| client.notify), Ordering::Relaxed);
+        // Partner: the fence of `publish` between the bell and the look at this. Either that look sees the listener, or the
+        // listener, who is answered after this, sees the bell.
+        fence(Ordering::SeqCst);
     }
 
     fn ring(&self) {
         futex::wake_all(self.lane.region.bell());
         for client in self.clients.iter().filter(|client| client.notify) {
             // A full queue means that it has been told and did not read yet.
-            let _ = send(client.socket.as_raw_fd(), &[1], MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL);
+            let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+            let _ = send(client.socket.as_raw_fd(), &[1], flags);
         }
     }
 }
@@ -278,42 +295,11 @@ impl Client {
     }
 }
 
-fn tell(socket: &OwnedFd, packet: &Welcome, objects: &[OwnedFd]) -> bool {
-    let raw: Vec<i32> = objects.iter().map(AsRawFd::as_raw_fd).collect();
-    let rights = [ControlMessage::ScmRights(&raw)];
-    let rights = if raw.is_empty() { &rights[..0] } else { &rights[..] };
+fn tell(socket: &OwnedFd, packet: &Welcome, objects: &[i32]) -> bool {
+    let rights = [ControlMessage::ScmRights(objects)];
+    let rights = if objects.is_empty() { &rights[..0] } else { &rights[..] };
     let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
     sendmsg::<()>(socket.as_raw_fd(), &[IoSlice::new(packet.as_bytes())], rights, flags, None).is_ok()
-}
-
-/// Listens at a path that only the holder of the lock beside it uses; what a dead producer left there is removed.
-fn listen_at(path: &Path, mode: u32) -> Result<OwnedFd, Error> {
-    let object = path.display().to_string();
-    let fail = |operation| {
-        let object = object.clone();
-        move |errno: Errno| Error::system(operation, &object, errno)
-    };
-    match std::fs::symlink_metadata(path) {
-        Ok(found) if found.file_type().is_socket() => {
-            std::fs::remove_file(path).map_err(|source| system("remove the stale", &object, source))?;
-        }
-        Ok(_) => {
-            return Err(system("listen at", &object, io::Error::other("a file that is no socket is in the way")));
-        }
-        Err(_) => {}
-    }
-    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let listener = socket(AddressFamily::Unix, SockType::SeqPacket, flags, None).map_err(fail("make the socket"))?;
-    let address = UnixAddr::new(path).map_err(fail("use the path (at most 107 bytes) of"))?;
-    bind(listener.as_raw_fd(), &address).map_err(fail("bind"))?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
-        .map_err(|source| system("set the mode of", &object, source))?;
-    listen(&listener, Backlog::MAXALLOWABLE).map_err(fail("listen at"))?;
-    Ok(listener)
-}
-
-fn system(operation: &'static str, object: &str, source: io::Error) -> Error {
-    Error::System { operation, object: object.to_owned(), source }
 }
 
 #[allow(unsafe_code)]

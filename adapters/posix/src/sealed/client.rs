@@ -1,26 +1,32 @@
 //! A consumer's side of a sealed lane: connects, checks what it was given, notices the end.
 
-use std::io::IoSliceMut;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd as _, OwnedFd};
+use std::io::{self, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd as _, OwnedFd, RawFd};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
-use camlane_core::AttachError;
+use camlane_core::{AttachError, layout};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
-    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, connect as connect_to, getsockopt, recv,
-    recvmsg, send, socket, sockopt::PeerCredentials, sockopt::ReceiveTimeout, setsockopt,
+    AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, connect as connect_to, getsockopt, recv, recvmsg, send,
+    setsockopt, socket,
+    sockopt::{PeerCredentials, ReceiveTimeout, SendTimeout},
 };
-use nix::sys::time::{TimeVal, TimeValLike as _};
+use nix::sys::time::TimeVal;
 use zerocopy::IntoBytes as _;
 
-use super::memory::Seal;
+use super::memory::{Seal, is_whole};
 use super::wire::{Answer, Hello, Role, Welcome};
+use super::system;
 use crate::error::Error;
 use crate::process;
 
-/// How long a broker may take to answer.
-const PATIENCE_S: i64 = 5;
+/// How long a broker may take at each step: to accept, to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Notices taken at once; a queue holds 10 unless the system's owner wants more (net.unix.max_dgram_qlen).
+const MOST_NOTICES: u32 = 64;
 
 /// A connection to a sealed lane and what came with it.
 #[derive(Debug)]
@@ -33,77 +39,137 @@ pub(crate) struct Connection {
 /// Connects to the lane behind `path`. `None`: nobody listens there.
 ///
 /// A consumer that pins believes the producer, so the peer must be one of `trusted` users; an observer takes anybody.
-pub(crate) fn connect(path: &Path, role: Role, notify: bool, trusted: &[u32]) -> Result<Option<Connection>, Error> {
+pub(crate) fn connect(
+    path: &Path,
+    role: Role,
+    notify: bool,
+    trusted: &[u32],
+) -> Result<Option<Connection>, Error> {
     let object = path.display().to_string();
-    let fail = |operation: &'static str| {
-        let object = object.clone();
-        move |errno: Errno| Error::system(operation, &object, errno)
-    };
-    let socket =
-        socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None).map_err(fail("make a socket for"))?;
-    let address = UnixAddr::new(path).map_err(fail("use the path (at most 107 bytes) of"))?;
-    match connect_to(socket.as_raw_fd(), &address) {
-        Ok(()) => {}
-        Err(Errno::ENOENT | Errno::ECONNREFUSED | Errno::ENOTDIR) => return Ok(None),
-        Err(errno) => return Err(fail("connect to")(errno)),
-    }
-    let peer = getsockopt(&socket, PeerCredentials).map_err(fail("ask who serves"))?;
+    let unusable = |source| Error::Unusable { object: object.clone(), source };
+    let Some(socket) = dial(path, &object)? else { return Ok(None) };
+    let peer = getsockopt(&socket, PeerCredentials)
+        .map_err(|errno| Error::system("ask who serves", &object, errno))?;
     if role == Role::Pin && !trusted.contains(&peer.uid()) {
         let owner = format!("served by user {}, {}", peer.uid(), process::describe(peer.pid().cast_unsigned()));
         return Err(Error::Permission { operation: "trust", object, owner });
     }
-    setsockopt(&socket, ReceiveTimeout, &TimeVal::seconds(PATIENCE_S)).map_err(fail("set the time-out of"))?;
-    send(socket.as_raw_fd(), Hello::new(role, notify).as_bytes(), MsgFlags::MSG_NOSIGNAL).map_err(fail("greet"))?;
-    let (welcome, mut objects) = match answer(&socket) {
-        Ok(Some(answer)) => answer,
-        Ok(None) | Err(Errno::ECONNRESET) => return Err(refused(&object, "it closed the connection")),
-        Err(errno) => return Err(fail("get an answer from")(errno)),
+    let answered = patiently(|| {
+        send(socket.as_raw_fd(), Hello::new(role, notify).as_bytes(), MsgFlags::MSG_NOSIGNAL)
+    })
+    .and_then(|_| patiently(|| receive(&socket)));
+    let (packet, mut objects) = match answered {
+        Ok((packet, _)) if packet.is_empty() => return Err(hung_up(object)),
+        Err(Errno::ECONNRESET | Errno::EPIPE) => return Err(hung_up(object)),
+        Err(Errno::ETIMEDOUT) => return Err(silent(&object)),
+        other => other.map_err(|errno| Error::system("talk to", &object, errno))?,
     };
+    let Some(welcome) = Welcome::parse(&packet) else { return Err(unusable(AttachError::Foreign)) };
     match welcome.answer() {
         Answer::Welcome => {}
-        Answer::Refused => return Err(refused(&object, "its policy does not admit this user")),
+        Answer::Refused => return Err(refused(object, "its policy does not admit this user")),
         Answer::SeatsTaken => {
             let holders = "its producer knows by whom".to_owned();
             return Err(Error::SeatsTaken { lane: object, seats: welcome.seats, holders });
         }
         Answer::Version | Answer::Unknown(_) => {
-            let source =
-                AttachError::Version { found: welcome.layout, supported: camlane_core::layout::LAYOUT };
-            return Err(Error::Unusable { object, source });
+            return Err(unusable(AttachError::Version { found: welcome.layout, supported: layout::LAYOUT }));
         }
     }
-    let seat = (role == Role::Pin).then(|| objects.pop()).flatten().map(|fd| (welcome.seat, fd));
-    let (Some(data), true) = (objects.pop(), objects.is_empty() && seat.is_some() == (role == Role::Pin)) else {
-        return Err(Error::Unusable { object, source: AttachError::Corrupt { what: "welcome" } });
+    let page = if role == Role::Pin { objects.pop() } else { None };
+    let (Some(data), true) = (objects.pop(), objects.is_empty() && page.is_some() == (role == Role::Pin)) else {
+        return Err(unusable(AttachError::Corrupt { what: "welcome" }));
     };
-    // What can still be cut, or is not ours alone to size, could kill this process with SIGBUS later.
-    let sealed = Seal::SizeAndWriting.is_on(&data) && seat.as_ref().is_none_or(|(_, fd)| Seal::Size.is_on(fd));
-    if !sealed {
-        return Err(Error::Unusable { object, source: AttachError::Corrupt { what: "set of seals" } });
+    // What can still be cut, or is not there yet and might find no memory, would end this process with SIGBUS one day.
+    if !Seal::SizeAndWriting.is_on(&data) || page.as_ref().is_some_and(|page| !Seal::Size.is_on(page)) {
+        return Err(unusable(AttachError::Corrupt { what: "set of seals" }));
     }
-    Ok(Some(Connection { socket, data, seat }))
+    if !is_whole(&data) || page.as_ref().is_some_and(|page| !is_whole(page)) {
+        return Err(unusable(AttachError::Corrupt { what: "object with holes" }));
+    }
+    Ok(Some(Connection { socket, data, seat: page.map(|page| (welcome.seat, page)) }))
 }
 
-fn refused(object: &str, why: &str) -> Error {
-    Error::Permission { operation: "join", object: object.to_owned(), owner: why.to_owned() }
+/// Connects. `None`: nobody listens there.
+fn dial(path: &Path, object: &str) -> Result<Option<OwnedFd>, Error> {
+    let fail = |operation| move |errno| Error::system(operation, object, errno);
+    let socket = socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None)
+        .map_err(fail("make a socket for"))?;
+    // Of two seconds in the life of a broker that hangs, connecting is one: its queue may be full.
+    let limit = TimeVal::new(PATIENCE.as_secs().cast_signed() as _, 0);
+    setsockopt(&socket, SendTimeout, &limit).map_err(fail("set the time-out of"))?;
+    setsockopt(&socket, ReceiveTimeout, &limit).map_err(fail("set the time-out of"))?;
+    let address = UnixAddr::new(path).map_err(fail("use the path (at most 107 bytes) of"))?;
+    match patiently(|| connect_to(socket.as_raw_fd(), &address)) {
+        Ok(()) => Ok(Some(socket)),
+        Err(Errno::ENOENT | Errno::ECONNREFUSED | Errno::ENOTDIR) => Ok(None),
+        Err(Errno::ETIMEDOUT) => Err(silent(object)),
+        Err(errno) => Err(fail("connect to")(errno)),
+    }
 }
 
-#[allow(unsafe_code)]
-fn answer(socket: &OwnedFd) -> Result<Option<(Welcome, Vec<OwnedFd>)>, Errno> {
-    let mut packet = [0; size_of::<Welcome>()];
-    let mut space = nix::cmsg_space!([std::os::fd::RawFd; 2]);
-    let mut parts = [IoSliceMut::new(&mut packet)];
-    let message =
-        recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)?;
-    let mut objects = Vec::new();
-    for control in message.cmsgs()? {
-        if let ControlMessageOwned::ScmRights(raw) = control {
-            // SAFETY: the kernel just installed these descriptors for us.
-            objects.extend(raw.into_iter().map(|raw| unsafe { OwnedFd::from_raw_fd(raw) }));
+/// Repeats what a signal interrupted, as a call with a time-out always is (signal(7)), until the time is over.
+fn patiently<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+    let began = Instant::now();
+    loop {
+        match call() {
+            Err(Errno::EINTR) if began.elapsed() < PATIENCE => {}
+            Err(Errno::EINTR | Errno::EAGAIN) => return Err(Errno::ETIMEDOUT),
+            done => return done,
         }
     }
-    let len = message.bytes;
-    Ok(Welcome::parse(&packet[..len]).map(|welcome| (welcome, objects)))
+}
+
+fn refused(object: String, why: &str) -> Error {
+    Error::Permission { operation: "join", object, owner: why.to_owned() }
+}
+
+fn hung_up(object: String) -> Error {
+    refused(object, "it closed the connection; perhaps it has too many")
+}
+
+fn silent(object: &str) -> Error {
+    let source = io::Error::new(io::ErrorKind::TimedOut, "it does not answer; its producer may be stopped");
+    system("join", object, source)
+}
+
+/// Descriptors that one message can carry at most: SCM_MAX_FD of unix(7).
+const MOST_RIGHTS: usize = 253;
+
+/// Receives one packet and what came with it.
+fn receive(socket: &OwnedFd) -> Result<(Vec<u8>, Vec<OwnedFd>), Errno> {
+    let mut packet = vec![0; size_of::<Welcome>() + 1]; // one more: a longer packet is no welcome
+    let mut control = vec![0; CMSG_HEADER + MOST_RIGHTS * size_of::<RawFd>()];
+    let mut parts = [IoSliceMut::new(&mut packet)];
+    let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+    let message = recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut control), flags)?;
+    let (len, cut) = (message.bytes, message.flags.contains(MsgFlags::MSG_CTRUNC));
+    packet.truncate(len);
+    let objects = rights(&control);
+    // The buffer has room for all, so what was missing was room among this process's descriptors.
+    if cut { Err(Errno::EMFILE) } else { Ok((packet, objects)) }
+}
+
+/// Bytes of the kernel's `struct cmsghdr`: a length that counts them too, level, type.
+const CMSG_HEADER: usize = size_of::<usize>() + 8;
+
+/// Takes the descriptors out of a control buffer that was zero before the kernel filled it (cmsg(3)).
+///
+/// Not by nix, which shows none of a message that was cut short: those that did come would stay open for ever.
+#[allow(unsafe_code)]
+fn rights(control: &[u8]) -> Vec<OwnedFd> {
+    let Some((len, rest)) = control.split_first_chunk() else { return Vec::new() };
+    let (len, Some((kind, rest))) = (usize::from_ne_bytes(*len), rest.split_first_chunk::<8>()) else {
+        return Vec::new();
+    };
+    let [level, kind] = [&kind[..4], &kind[4..]].map(|bytes| i32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
+    let Some(rest) = rest.get(..len.saturating_sub(CMSG_HEADER)) else { return Vec::new() };
+    if (level, kind) != (libc::SOL_SOCKET, libc::SCM_RIGHTS) {
+        return Vec::new();
+    }
+    let numbers = rest.as_chunks().0.iter().map(|bytes| RawFd::from_ne_bytes(*bytes));
+    // SAFETY: the kernel just installed these descriptors for us; the buffer is read once.
+    numbers.map(|raw| unsafe { OwnedFd::from_raw_fd(raw) }).collect()
 }
 
 impl Connection {
@@ -116,11 +182,16 @@ impl Connection {
         }
     }
 
-    /// Waits for a notice or the end, and takes all notices that are there.
+    /// Waits for a notice or the end, and takes the notices that are there.
     pub(crate) fn wait(socket: &OwnedFd, timeout: PollTimeout) {
         let mut fds = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
         let _ = poll(&mut fds, timeout);
         let mut notice = [0; 1];
-        while matches!(recv(socket.as_raw_fd(), &mut notice, MsgFlags::MSG_DONTWAIT), Ok(1..)) {}
+        // Not for ever: a server can send faster than this reads.
+        for _ in 0..MOST_NOTICES {
+            if !matches!(recv(socket.as_raw_fd(), &mut notice, MsgFlags::MSG_DONTWAIT), Ok(1..)) {
+                break;
+            }
+        }
     }
 }

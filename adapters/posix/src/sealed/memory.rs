@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl, open, posix_fallocate};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
-use nix::sys::stat::{Mode, fchmod};
+use nix::sys::stat::{Mode, fchmod, fstat};
 
 use crate::error::Error;
 use crate::mapping::{Access, Mapping};
@@ -45,6 +45,12 @@ impl Seal {
     }
 }
 
+/// Tells whether every page of an object that a peer sent is there. Reading a hole takes memory: as much as the peer
+/// likes, or none that is left. What is sealed against writing cannot get holes later.
+pub(crate) fn is_whole(fd: &OwnedFd) -> bool {
+    fstat(fd).is_ok_and(|stat| stat.st_blocks.saturating_mul(512) >= stat.st_size) // stat(2): units of 512 bytes
+}
+
 /// Makes a memfd of `len` bytes that are really there, not executable where the system knows that.
 fn memfd(label: &str, len: u64) -> Result<OwnedFd, Error> {
     let fail = |operation| move |errno| Error::system(operation, label, errno);
@@ -56,15 +62,24 @@ fn memfd(label: &str, len: u64) -> Result<OwnedFd, Error> {
     }
     .map_err(fail("create"))?;
     let bytes = i64::try_from(len).map_err(|_| fail("reserve")(Errno::EFBIG))?;
-    posix_fallocate(&fd, 0, bytes).map_err(fail("reserve"))?;
-    fchmod(&fd, Mode::from_bits_truncate(0o400)).map_err(fail("set the mode of"))?; // nobody re-opens it through /proc
+    loop {
+        match posix_fallocate(&fd, 0, bytes) {
+            Err(Errno::EINTR) => {}
+            done => break done.map_err(fail("reserve"))?,
+        }
+    }
+    // Another user who has it open for reading cannot open it for writing through /proc.
+    fchmod(&fd, Mode::from_bits_truncate(0o400)).map_err(fail("set the mode of"))?;
     Ok(fd)
 }
 
 /// Makes a lane's DATA object and maps it for the producer. Seal it when its header is written.
-pub(crate) fn data_object(label: &str, shape: &Shape) -> Result<(OwnedFd, Mapping), Error> {
+pub(crate) fn data_object(label: &str, shape: &Shape, huge_pages: bool) -> Result<(OwnedFd, Mapping), Error> {
     let fd = memfd(label, shape.data_len())?;
-    let mapping = Mapping::new(&fd, label, 0, shape.data_len(), Access::Write, true)?;
+    let mapping = Mapping::new(&fd, label, 0, shape.data_len(), Access::Write, !huge_pages)?;
+    if huge_pages {
+        mapping.advise_huge_pages();
+    }
     Ok((fd, mapping))
 }
 
@@ -77,6 +92,9 @@ pub(crate) fn read_only(fd: &OwnedFd, label: &str) -> Result<OwnedFd, Error> {
 
 /// The producer's view of all seats: one range of addresses, a page per seat. An empty seat is an empty private page;
 /// one that is taken is the memfd that its consumer got, which nobody else ever had.
+///
+/// For reading only. A page that replaces another is first unmapped and then mapped, and of the two steps the second
+/// could fail for want of memory if it were a private page to write on (strict overcommit counts those).
 #[derive(Debug)]
 pub(crate) struct SeatTable {
     base: NonNull<u8>,
@@ -103,7 +121,8 @@ impl SeatTable {
     /// # Safety
     /// The result is not used after the table is dropped.
     pub(crate) unsafe fn seats(&self, shape: &Shape) -> Result<Seats<'static>, Error> {
-        // SAFETY: mapped until drop, which the caller outlives; only camlane uses these pages.
+        // SAFETY: mapped until drop, which the caller outlives; only camlane uses these pages. They are never written: only
+        // `Seats::reclaim` would, and a broker has no use for it.
         let memory = unsafe { Memory::from_raw(self.base, self.len.get()) };
         Ok(Seats::reserve(memory, shape)?)
     }
@@ -117,8 +136,9 @@ impl SeatTable {
         Seats::create_one(unsafe { page.memory() }, shape, index, incarnation)?;
         Seal::Size.put(&fd, LABEL)?;
         let (at, len) = self.place(index);
-        // SAFETY: exactly one page of our own range is replaced, by memory of the same size; users hold atomics in it.
-        unsafe { mmap(Some(at), len, PROTECTION, MapFlags::MAP_SHARED | MapFlags::MAP_FIXED | MapFlags::MAP_POPULATE, &fd, 0) }
+        let flags = MapFlags::MAP_SHARED | MapFlags::MAP_FIXED | MapFlags::MAP_POPULATE;
+        // SAFETY: exactly one seat of our own range is replaced, by memory of the same size; users hold atomics in it.
+        unsafe { mmap(Some(at), len, PROTECTION, flags, &fd, 0) }
             .map_err(|errno| Error::system("map", LABEL, errno))?;
         Ok(fd)
     }
@@ -141,7 +161,7 @@ impl SeatTable {
     }
 }
 
-const PROTECTION: ProtFlags = ProtFlags::PROT_READ.union(ProtFlags::PROT_WRITE);
+const PROTECTION: ProtFlags = ProtFlags::PROT_READ;
 
 impl Drop for SeatTable {
     fn drop(&mut self) {

@@ -11,6 +11,7 @@ pub struct Policy {
     observers: bool,
     seats_per_user: u32,
     connections: u32,
+    connections_per_user: u32,
 }
 
 impl Default for Policy {
@@ -22,12 +23,13 @@ impl Default for Policy {
             observers: false,
             seats_per_user: u32::MAX,
             connections: 256,
+            connections_per_user: 64,
         }
     }
 }
 
 impl Policy {
-    /// Lets a user in.
+    /// Lets a user in, by the number that user has where the producer runs.
     #[must_use]
     pub fn user(mut self, uid: u32) -> Self {
         self.users.push(uid);
@@ -62,15 +64,27 @@ impl Policy {
         self
     }
 
-    /// Connections in all; one more is closed at once.
+    /// Connections in all, besides those that have a seat; where none is left, the oldest that has not said who it is
+    /// makes room, or the new one is closed at once.
     #[must_use]
     pub const fn connections(mut self, connections: u32) -> Self {
         self.connections = connections;
         self
     }
 
+    /// Connections that one user may have, besides those that have a seat, so that nobody can shut the others out.
+    #[must_use]
+    pub const fn connections_per_user(mut self, connections: u32) -> Self {
+        self.connections_per_user = connections;
+        self
+    }
+
     pub(super) const fn most_connections(&self) -> u32 {
         self.connections
+    }
+
+    pub(super) const fn most_connections_of_user(&self) -> u32 {
+        self.connections_per_user
     }
 
     pub(super) fn admits(&self, who: UnixCredentials, pins: bool, seats_of_user: u32) -> bool {
@@ -79,13 +93,26 @@ impl Policy {
     }
 
     /// Mode of the socket file: the kernel asks for write permission at `connect`, the policy decides after that.
-    pub(super) const fn socket_mode(&self) -> u32 {
-        if self.anybody || self.observers {
-            0o666
-        } else if self.groups.is_empty() && self.users.len() <= 2 {
-            0o600
-        } else {
-            0o666
-        }
+    pub(super) fn socket_mode(&self) -> u32 {
+        let us = [0, nix::unistd::geteuid().as_raw()];
+        let only_us = self.groups.is_empty() && self.users.iter().all(|user| us.contains(user));
+        if only_us && !self.anybody && !self.observers { 0o600 } else { 0o666 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case::nobody_else(Policy::default(), 0o600)]
+    #[case::who_is_in_anyway(Policy::default().user(0), 0o600)]
+    #[case::a_user(Policy::default().user(4242), 0o666)]
+    #[case::a_group(Policy::default().group(4242), 0o666)]
+    #[case::anybody(Policy::default().anybody(), 0o666)]
+    #[case::observers(Policy::default().observers(), 0o666)]
+    fn the_socket_is_open_to_whom_the_policy_may_admit(#[case] policy: Policy, #[case] mode: u32) {
+        assert_eq!(policy.socket_mode(), mode);
     }
 }

@@ -1,8 +1,9 @@
 //! What the demo and its workers tell each other: orders as words, reports as lines of JSON.
 
-use std::io::{self, BufRead as _, Write as _};
+use core::time::Duration;
+use std::io::{self, Write as _};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 

@@ -1,10 +1,11 @@
 //! The demo's processes as the demo sees them: started, heard, killed, and never left behind.
 
+use core::time::Duration;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context as _, bail};
 
@@ -38,10 +39,6 @@ pub(super) struct Actor {
 impl Actor {
     pub(super) fn pid(&self) -> u32 {
         self.child.id()
-    }
-
-    pub(super) const fn ended(&self) -> bool {
-        self.ended
     }
 
     fn hear(&mut self, said: Said) -> anyhow::Result<()> {
@@ -86,7 +83,12 @@ impl Stage {
     }
 
     /// Starts this program again, in a part of the demo.
-    pub(super) fn start(&mut self, name: &'static str, rate: (u32, u32), part: &[String]) -> anyhow::Result<Index> {
+    pub(super) fn start(
+        &mut self,
+        name: &'static str,
+        rate: (u32, u32),
+        part: &[String],
+    ) -> anyhow::Result<Index> {
         let program = std::env::current_exe().context("cannot find this program's own file")?;
         let parent = std::process::id().to_string();
         let mut child = Command::new(program)
@@ -100,7 +102,8 @@ impl Stage {
             .with_context(|| format!("cannot start the {name}"))?;
         let (index, mouth, voice) = (self.actors.len(), self.mouth.clone(), child.stdout.take());
         std::thread::spawn(move || {
-            let lines = voice.into_iter().flat_map(|voice| BufReader::new(voice).lines().map_while(Result::ok));
+            let lines =
+                voice.into_iter().flat_map(|voice| BufReader::new(voice).lines().map_while(Result::ok));
             for said in lines.filter_map(|line| serde_json::from_str(&line).ok()) {
                 if mouth.send((index, Some(said))).is_err() {
                     return;
@@ -110,8 +113,20 @@ impl Stage {
         });
         let ear = child.stdin.take();
         self.actors.push(Actor {
-            name, child, ear, may_end: false, ended: false, ready: false, frames: 0, frames_of_run: 0, run: 0,
-            holding: None, paused: None, audit: None, published: None, seen: None,
+            name,
+            child,
+            ear,
+            may_end: false,
+            ended: false,
+            ready: false,
+            frames: 0,
+            frames_of_run: 0,
+            run: 0,
+            holding: None,
+            paused: None,
+            audit: None,
+            published: None,
+            seen: None,
         });
         Ok(index)
     }
@@ -121,7 +136,8 @@ impl Stage {
         let actor = &mut self.actors[index];
         actor.may_end |= order == Order::Leave;
         let Some(ear) = &mut actor.ear else { bail!("the {} does not listen any more", actor.name) };
-        ear.write_all(format!("{}\n", order.word()).as_bytes()).with_context(|| format!("the {} is gone", actor.name))
+        ear.write_all(format!("{}\n", order.word()).as_bytes())
+            .with_context(|| format!("the {} is gone", actor.name))
     }
 
     /// Kills a process as the kernel or an operator would, and returns the signal that it died of.
@@ -144,10 +160,14 @@ impl Stage {
     ///
     /// # Errors
     /// Ctrl-C, an actor that failed or ended, the limit.
-    pub(super) fn until(&mut self, what: &str, mut condition: impl FnMut(&[Actor]) -> bool) -> anyhow::Result<()> {
+    pub(super) fn until(
+        &mut self,
+        what: &str,
+        mut condition: impl FnMut(&[Actor]) -> bool,
+    ) -> anyhow::Result<()> {
         while !condition(&self.actors) {
             if stop::requested() {
-                bail!("interrupted");
+                bail!("interrupted; everything is taken down");
             }
             if self.begun.elapsed() > self.limit {
                 bail!("gave up after {} s, waiting for {what}", self.limit.as_secs());

@@ -1,11 +1,12 @@
 //! The demo's other processes: this program again, with a hidden command.
 
+use core::time::Duration;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use camlane::{
-    Clock, Consumer, ConsumerOptions, Frame, FrameMeta, LaneOptions, PixelFormat, Producer, Read, Reference, Wait,
-    WaitError, clock,
+    Clock, Consumer, ConsumerOptions, Frame, FrameMeta, LaneOptions, PixelFormat, Producer, Read, Reference,
+    Wait, WaitError, clock,
 };
 use clap::{Args, Subcommand, ValueEnum};
 
@@ -65,7 +66,9 @@ impl Worker {
         stop::on_signals()?;
         let orders = Orders::listen();
         let played = match self.role {
-            Role::Produce { size: (width, height), format, first } => self.produce(&orders, format, (width, height), first),
+            Role::Produce { size: (width, height), format, first } => {
+                self.produce(&orders, format, (width, height), first)
+            }
             Role::Consume { part } => self.consume(&orders, part),
         };
         if let Err(error) = &played {
@@ -90,7 +93,8 @@ impl Worker {
 
         let (mut beat, start, mut turns, mut paused) = (Beat::new(), Instant::now(), 0, false);
         loop {
-            let due = if paused { Instant::now() + stop::LOOK } else { start + commands::moment(turns, self.rate) };
+            let due =
+                if paused { Instant::now() + stop::LOOK } else { start + commands::moment(turns, self.rate) };
             match orders.until(due) {
                 None if paused => {}
                 None => {
@@ -106,7 +110,8 @@ impl Worker {
                     done.frames += 1;
                     turns += 1;
                 }
-                Some(Order::Pause | Order::Hold) => {
+                Some(Order::Hold) => {} // for consumers
+                Some(Order::Pause) => {
                     paused = true;
                     say(&Said::Paused { published: done.frames })?;
                 }
@@ -265,7 +270,7 @@ impl Watcher {
     }
 }
 
-fn covers(range: &std::ops::Range<usize>, bytes: &[u8]) -> bool {
+fn covers(range: &core::ops::Range<usize>, bytes: &[u8]) -> bool {
     let bytes = bytes.as_ptr_range();
     range.start <= bytes.start.addr() && bytes.end.addr() <= range.end
 }

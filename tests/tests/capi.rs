@@ -1,0 +1,461 @@
+//! libcamlane as C and C++ programs use it: installed into a prefix of its own, compiled against, linked, run, killed.
+//!
+//! Without a C compiler nothing here can be tested: each test then says so and passes. CI has one.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use camlane::{
+    Consumer, ConsumerOptions, FrameDetails, FrameMeta, Health, LaneOptions, LaneStatus, PixelFormat,
+    Producer, Read, StreamOptions, StreamReader, StreamWriter, WaitError,
+};
+use camlane_tests::lane::{TestLane, is_asleep};
+use camlane_tests::peer::Peer;
+use camlane_tests::skip::skipped;
+use camlane_tests::wait::{PATIENCE, wait_until};
+use rstest::rstest;
+
+const STRICT: [&str; 4] = ["-Wall", "-Wextra", "-pedantic", "-Werror"];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Where this run's results go.
+fn out() -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("capi")
+}
+
+/// Tells whether all programs are there; complains of those that are not.
+fn have(programs: &[&str]) -> bool {
+    let missing: Vec<&&str> =
+        programs.iter().filter(|program| Command::new(program).arg("--version").output().is_err()).collect();
+    if !missing.is_empty() {
+        skipped(&format!("{missing:?} not found, see tests/install-packages.sh"));
+    }
+    missing.is_empty()
+}
+
+#[track_caller]
+fn run(command: &mut Command) -> Output {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let (said, complained) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{command:?}: {}\n{said}{complained}", output.status);
+    output
+}
+
+/// The prefix with libcamlane in it, installed once for all tests of this run as a person would do it.
+fn prefix() -> &'static Path {
+    static PREFIX: OnceLock<PathBuf> = OnceLock::new();
+    PREFIX.get_or_init(|| {
+        let prefix = out().join("prefix");
+        let _ = fs::remove_dir_all(&prefix);
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+        run(Command::new("make")
+            .args(["-C", "adapters/capi", "install", "PROFILE=dev"])
+            .arg(format!("PREFIX={}", prefix.display()))
+            .arg(format!("CARGO={}", env!("CARGO")))
+            .env("CARGO_TARGET_DIR", target)
+            .current_dir(root()));
+        prefix
+    })
+}
+
+/// Compiles a program of `tests/capi/` or `examples/` without a warning.
+#[track_caller]
+fn compile(compiler: &str, flags: &[&str], source: &str, program: &str) -> PathBuf {
+    let library = prefix().join("lib");
+    let program = out().join(program);
+    run(Command::new(compiler)
+        .args(STRICT)
+        .args(flags)
+        .arg(root().join(source))
+        .args([OsStr::new("-o"), program.as_os_str(), OsStr::new("-I")])
+        .arg(prefix().join("include"))
+        .arg("-L")
+        .arg(&library)
+        .arg(format!("-Wl,-rpath,{}", library.display()))
+        .args(["-lcamlane", "-lpthread"]));
+    program
+}
+
+fn c_peer() -> Option<Peer> {
+    static PEER: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let program = PEER.get_or_init(|| {
+        have(&["cc", "make"]).then(|| compile("cc", &["-std=c11", "-O1"], "tests/tests/capi/peer.c", "peer"))
+    });
+    program.as_ref().map(|program| Peer::spawn(&program.to_string_lossy()))
+}
+
+/// A producer of frames whose bytes are `16 n + i`, as the C programs expect them.
+struct Source {
+    producer: Producer,
+    bytes: u32,
+}
+
+impl Source {
+    fn create(lane: &TestLane) -> Self {
+        Self::at(lane.name())
+    }
+
+    fn at(address: &str) -> Self {
+        let layout = PixelFormat::GRAY8.layout(50, 40, 1).unwrap();
+        let options = LaneOptions::for_frames(&layout).seats(3).pins(1).history(3);
+        Self { producer: Producer::create(address, &options).unwrap(), bytes: layout.bytes }
+    }
+
+    fn shoot(&self) -> u64 {
+        let number = self.producer.published() + 1;
+        let mut loan = self.producer.loan().unwrap();
+        let bytes = &mut loan[..self.bytes as usize];
+        bytes.iter_mut().enumerate().for_each(|(at, byte)| *byte = (16 * number + at as u64) as u8);
+        loan.user_mut()[..8].copy_from_slice(&number.to_le_bytes());
+        let mut meta = FrameMeta::new(PixelFormat::GRAY8.layout(50, 40, 1).unwrap());
+        meta.user_len = 8;
+        meta.details = Some(FrameDetails { exposure_ns: Some(7_000_000), ..FrameDetails::default() });
+        self.producer.publish(loan, &meta).unwrap()
+    }
+}
+
+#[test]
+fn frames_of_a_c_producer_reach_a_rust_consumer_whole() {
+    let (lane, Some(mut peer)) = (TestLane::new("c-producer"), c_peer()) else { return };
+    peer.must(&format!("create {} 9", lane.name()));
+    let mut consumer = ConsumerOptions::new().read(Read::Every).open(lane.name()).unwrap();
+    assert_eq!((consumer.shape().seats(), consumer.info().unwrap().frame_id.as_str()), (4, "c_optical"));
+    for number in 1..=20 {
+        assert_eq!(peer.must("shoot").number("number"), number);
+        let frame = consumer.next(PATIENCE).unwrap();
+        assert_eq!((frame.number(), frame.missed(), frame.user()), (number, 0, &number.to_le_bytes()[..]));
+        let layout = frame.meta().layout;
+        assert_eq!(layout, PixelFormat::NV12.layout(9, 6, 1).unwrap());
+        assert!(frame.iter().enumerate().all(|(at, &byte)| byte == (16 * number + at as u64) as u8));
+        assert_eq!(frame.meta().details.and_then(|details| details.exposure_ns), Some(8_000_000));
+        assert!(frame.age().is_some_and(|age| age < PATIENCE));
+    }
+    assert!(peer.must(&format!("lanes {}", lane.name())).says("health=1 seats=4 taken=1 frame_id=c_optical"));
+    peer.must("close");
+    assert!(matches!(consumer.next(PATIENCE), Err(WaitError::Closed)));
+}
+
+#[test]
+fn frames_of_a_rust_producer_reach_a_c_consumer_whole() {
+    let (lane, Some(mut peer)) = (TestLane::new("c-consumer"), c_peer()) else { return };
+    let source = Source::create(&lane);
+    peer.must(&format!("open {} 1", lane.name())); // every frame
+    for number in 1..=20 {
+        source.shoot();
+        let frame = peer.must("next - 20000");
+        assert_eq!((frame.number("number"), frame.number("missed"), frame.number("wrong")), (number, 0, 0));
+        assert_eq!((frame.number("bytes"), frame.number("user")), (2_000, number));
+        assert_eq!(frame.number("exposure"), 7_000_000);
+        assert!(frame.says("format=GRAY8 planes=1"));
+    }
+    for _ in 0..5 {
+        source.shoot();
+    }
+    let frame = peer.must("next - 20000"); // the history reaches back three
+    assert_eq!((frame.number("number"), frame.number("missed")), (23, 2));
+    let copy = peer.must(&format!("observe {}", lane.name()));
+    assert_eq!((copy.number("number"), copy.number("wrong"), copy.number("user")), (25, 0, 25));
+    drop(source);
+    assert_eq!(peer.must("next - 20000").number("number"), 24);
+    assert_eq!(peer.must("next - 20000").number("number"), 25);
+    assert!(peer.ask("next - 20000").says(&format!("error {}", -nix::libc::EPIPE)));
+}
+
+#[test]
+fn a_c_consumer_follows_a_producer_that_starts_anew() {
+    let (lane, Some(mut peer)) = (TestLane::new("c-follows"), c_peer()) else { return };
+    let source = Source::create(&lane);
+    source.shoot();
+    peer.must(&format!("open {} 0", lane.name()));
+    assert_eq!(peer.must("next - 20000").number("change"), 0);
+    drop(source);
+    assert!(peer.ask("next - 20000").says(&format!("error {}", -nix::libc::EPIPE)));
+    let source = Source::create(&lane);
+    peer.tell("next - 20000");
+    source.shoot();
+    let frame = peer.answer().unwrap();
+    assert_eq!((frame.number("number"), frame.number("change")), (1, 1));
+}
+
+#[test]
+fn a_killed_c_consumer_loses_its_seat_and_the_producer_never_notices() {
+    let (lane, Some(mut peer)) = (TestLane::new("c-killed"), c_peer()) else { return };
+    let source = Source::create(&lane);
+    source.shoot();
+    peer.must(&format!("open {} 0", lane.name()));
+    assert_eq!(peer.must("hold - 20000").number("number"), 1);
+    for _ in 0..50 {
+        source.shoot();
+    }
+    assert_eq!(peer.must("held - 0").number("wrong"), 0);
+    peer.kill();
+    for _ in 0..50 {
+        source.shoot();
+    }
+    let seats = [(); 3].map(|()| Consumer::open(lane.name()).unwrap());
+    assert_eq!(seats.len(), source.producer.shape().seats() as usize);
+}
+
+#[test]
+fn a_killed_c_producer_is_told_apart_from_one_that_ended() {
+    let (lane, Some(mut peer)) = (TestLane::new("c-producer-killed"), c_peer()) else { return };
+    peer.must(&format!("create {} 16", lane.name()));
+    peer.must("shoot");
+    let mut consumer = Consumer::open(lane.name()).unwrap();
+    peer.kill();
+    assert_eq!(consumer.next(PATIENCE).unwrap().number(), 1);
+    assert!(matches!(consumer.next(PATIENCE), Err(WaitError::ProducerGone)));
+    assert_eq!(LaneStatus::of(lane.name()).unwrap().health, Health::Stale);
+}
+
+#[test]
+fn a_c_program_sleeps_in_poll_until_a_frame_comes() {
+    let (lane, Some(mut peer)) = (TestLane::new("c-poll"), c_peer()) else { return };
+    let source = Source::create(&lane);
+    peer.must(&format!("open {} 0", lane.name()));
+    for number in 1..=3 {
+        peer.tell("poll - 20000");
+        wait_until("the notifier sleeps", || is_asleep(lane.name()));
+        source.shoot();
+        assert_eq!(peer.answer().unwrap().number("number"), number);
+    }
+    peer.tell("poll - 20000");
+    drop(source);
+    assert!(peer.answer().unwrap().says(&format!("error {}", -nix::libc::EPIPE)));
+}
+
+#[test]
+fn a_c_consumer_reads_a_sealed_lane_by_its_address() {
+    let Some(mut peer) = c_peer() else { return };
+    let socket = std::env::temp_dir().join(format!("camlane-capi-{}.sock", std::process::id()));
+    let address = format!("sealed:{}", socket.display());
+    let source = Source::at(&address);
+    peer.must(&format!("open {address} 0"));
+    source.shoot();
+    let frame = peer.must("next - 20000");
+    assert_eq!((frame.number("number"), frame.number("wrong")), (1, 0));
+    drop(source);
+    assert!(peer.ask("next - 20000").says(&format!("error {}", -nix::libc::EPIPE)));
+}
+
+#[test]
+fn a_byte_stream_runs_between_c_and_rust_both_ways() {
+    let (lane, Some(mut peer)) = (TestLane::new("c-stream"), c_peer()) else { return };
+    peer.must(&format!("write-stream {} 0", lane.name()));
+    let mut reader = StreamReader::open(lane.name(), Duration::ZERO).unwrap();
+    assert_eq!(peer.must("write from-c 0").number("written"), 6);
+    let mut bytes = [0; 16];
+    assert_eq!(reader.read(&mut bytes, PATIENCE).unwrap(), 6);
+    assert_eq!(&bytes[..6], b"from-c");
+    let long = "x".repeat(200); // more than the 64 bytes that the ring has
+    peer.tell(&format!("write {long} 20000"));
+    let mut total = 0;
+    while total < 200 {
+        total += reader.read(&mut bytes, PATIENCE).unwrap();
+    }
+    assert_eq!(peer.answer().unwrap().number("written"), 200);
+    peer.kill();
+    assert!(matches!(reader.read(&mut bytes, PATIENCE), Err(WaitError::ProducerGone)));
+    drop(reader);
+
+    let mut peer = c_peer().unwrap();
+    let mut writer = StreamWriter::create(lane.name(), &StreamOptions::new(64)).unwrap();
+    peer.must(&format!("read-stream {}", lane.name()));
+    peer.tell("read - 20000");
+    writer.write(b"from-rust", PATIENCE).unwrap();
+    assert!(peer.answer().unwrap().says("text=from-rust"));
+    drop(writer);
+    assert!(peer.ask("read - 20000").says(&format!("error {}", -nix::libc::EPIPE)));
+}
+
+#[test]
+fn whatever_a_c_program_does_wrong_it_is_told() {
+    if !have(&["cc", "make"]) {
+        return;
+    }
+    let lane = TestLane::new("c-misuse");
+    let program = compile("cc", &["-std=gnu11", "-O1"], "tests/tests/capi/misuse.c", "misuse");
+    run(Command::new(program).arg(lane.name()));
+}
+
+#[rstest]
+#[case::with_exceptions(&["-std=c++17"], "ends")]
+#[case::without_exceptions(&["-std=c++17", "-fno-exceptions", "-fno-rtti"], "ends-without")]
+#[case::as_cpp20(&["-std=c++20"], "ends-20")]
+fn the_cpp_header_owns_moves_and_shapes(#[case] flags: &[&str], #[case] program: &str) {
+    if !have(&["c++", "make"]) {
+        return;
+    }
+    let lane = TestLane::new("cpp");
+    let program = compile("c++", flags, "tests/tests/capi/ends.cpp", program);
+    let output = run(Command::new(program).arg(lane.name()));
+    let shapes = String::from_utf8(output.stdout).unwrap();
+    let expected: String =
+        PixelFormat::ALL.iter().map(|info| expected_matrices(info.format) + "\n").collect();
+    assert_eq!(shapes, expected);
+}
+
+/// What `ends.cpp` should say of a format: type, rows, columns, offset and step of each plane of a 7 x 5 picture.
+fn expected_matrices(format: PixelFormat) -> String {
+    let info = format.info().unwrap();
+    let mut line = info.name.to_owned();
+    let (Ok(layout), Some(types)) = (format.layout(7, 5, 16), info.opencv) else { return line };
+    for (index, (plane, kind)) in layout.planes().iter().zip(types.split(',')).enumerate() {
+        let columns = if index == 0 { 7 } else { 7u32.div_ceil(info.chroma.0.into()) };
+        line += &format!(" {kind}:{}x{columns}@{}+{}", plane.rows, plane.offset, plane.stride);
+    }
+    line
+}
+
+#[rstest]
+#[case::plain(&["-O2"], "reader")]
+#[case::sanitized(&["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"], "reader-sanitized")]
+fn the_header_only_reader_reads_the_golden_bytes_and_survives_damaged_ones(
+    #[case] flags: &[&str],
+    #[case] program: &str,
+) {
+    if !have(&["cc", "make"]) {
+        return;
+    }
+    let golden = root().join("tests/golden");
+    let output = run(Command::new(compile_reader(flags, program))
+        .arg("golden")
+        .args([golden.join("lane-v1.bin"), golden.join("stream-v1.bin")]));
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.ends_with("as the text says\n"), "{said}");
+}
+
+/// Compiles the reader's program. It does not link the library: that is its point.
+fn compile_reader(flags: &[&str], program: &str) -> PathBuf {
+    let program = out().join(program);
+    fs::create_dir_all(out()).unwrap();
+    run(Command::new("cc")
+        .args(STRICT)
+        .args(["-std=c11", "-Wconversion", "-Wshadow"])
+        .args(flags)
+        .arg(root().join("tests/tests/capi/reader.c"))
+        .args([OsStr::new("-o"), program.as_os_str(), OsStr::new("-I")])
+        .arg(root().join("adapters/capi/include")));
+    program
+}
+
+#[test]
+fn the_header_only_reader_reads_a_running_lane_and_holds_its_frame() {
+    if !have(&["cc"]) {
+        return;
+    }
+    let lane = TestLane::new("reader");
+    let source = Source::create(&lane);
+    let mut reader =
+        Peer::run(Command::new(compile_reader(&["-O2"], "reader-live")).args(["live", lane.name()]));
+    assert_eq!(reader.ask("copy").word(), "none");
+    assert_eq!(reader.ask("next").word(), "none");
+    source.shoot();
+    let copy = reader.must("copy");
+    assert_eq!((copy.number("number"), copy.number("wrong"), copy.number("user")), (1, 0, 1));
+    assert_eq!(reader.must("next").number("number"), 1);
+    for _ in 0..50 {
+        source.shoot();
+    }
+    assert_eq!(reader.must("held").number("wrong"), 0);
+    reader.must("release");
+    let frame = reader.must("next");
+    assert_eq!((frame.number("number"), frame.number("missed"), frame.number("wrong")), (49, 47, 0));
+    reader.must("release");
+
+    reader.tell("storm");
+    for _ in 0..20_000 {
+        source.shoot();
+    }
+    drop(source);
+    let storm = reader.answer().unwrap();
+    assert_eq!(storm.number("torn"), 0, "{storm:?}");
+    assert!(reader.end().success());
+}
+
+#[test]
+fn the_c_example_reads_a_lane_and_is_built_by_one_line_with_pkg_config() {
+    if !have(&["cc", "make", "pkg-config"]) {
+        return;
+    }
+    let folder = out().join("outside");
+    fs::create_dir_all(&folder).unwrap();
+    fs::copy(root().join("examples/read.c"), folder.join("read.c")).unwrap();
+    run(Command::new("sh")
+        .args(["-c", "cc $STRICT -std=c11 read.c -o read $(pkg-config --cflags --libs camlane)"])
+        .env("PKG_CONFIG_PATH", prefix().join("lib/pkgconfig"))
+        .env("STRICT", STRICT.join(" "))
+        .current_dir(&folder));
+    let lane = TestLane::new("c-example");
+    let source = Source::create(&lane);
+    source.shoot();
+    let output = run(Command::new(folder.join("read"))
+        .args([lane.name(), "1"])
+        .env("LD_LIBRARY_PATH", prefix().join("lib")));
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.starts_with("frame 1: GRAY8 50x40, mean "), "{said}");
+}
+
+#[test]
+fn a_cmake_project_elsewhere_finds_the_library_shared_and_static() {
+    if !have(&["cc", "c++", "make", "cmake"]) {
+        return;
+    }
+    let folder = out().join("cmake-project");
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).unwrap();
+    let ends = root().join("tests/tests/capi/ends.cpp");
+    let project = format!(
+        "cmake_minimum_required(VERSION 3.16)\n\
+         project(outside C CXX)\n\
+         find_package(camlane 0.1 CONFIG REQUIRED)\n\
+         set(CMAKE_CXX_STANDARD 17)\n\
+         find_package(Threads REQUIRED)\n\
+         add_executable(shared {0})\n\
+         target_link_libraries(shared camlane::camlane Threads::Threads)\n\
+         add_executable(static {0})\n\
+         target_link_libraries(static camlane::static Threads::Threads)\n",
+        ends.display()
+    );
+    fs::write(folder.join("CMakeLists.txt"), project).unwrap();
+    let built = folder.join("build");
+    let place = format!("-DCMAKE_PREFIX_PATH={}", prefix().display());
+    run(Command::new("cmake").arg("-S").arg(&folder).arg("-B").arg(&built).arg(place));
+    run(Command::new("cmake").arg("--build").arg(&built));
+    for program in ["shared", "static"] {
+        let lane = TestLane::new("cmake");
+        run(Command::new(built.join(program)).arg(lane.name()));
+    }
+    let other =
+        fs::read_to_string(folder.join("CMakeLists.txt")).unwrap().replace("camlane 0.1", "camlane 1.0");
+    fs::write(folder.join("CMakeLists.txt"), other).unwrap();
+    let refused =
+        Command::new("cmake").arg("-S").arg(&folder).arg("-B").arg(folder.join("other")).output().unwrap();
+    assert!(!refused.status.success(), "version 1.0 was asked for, and 0.1 found good");
+}
+
+#[test]
+fn the_shared_library_has_its_soname_and_shows_nothing_but_the_interface() {
+    if !have(&["cc", "make", "readelf", "nm"]) {
+        return;
+    }
+    let library = prefix().join("lib/libcamlane.so");
+    let dynamic = run(Command::new("readelf").arg("-d").arg(&library)).stdout;
+    assert!(String::from_utf8(dynamic).unwrap().contains("[libcamlane.so.0]"));
+    let symbols =
+        String::from_utf8(run(Command::new("nm").args(["-D", "--defined-only"]).arg(&library)).stdout)
+            .unwrap();
+    let names: Vec<&str> = symbols.lines().filter_map(|line| line.split(' ').nth(2)).collect();
+    let header = fs::read_to_string(prefix().join("include/camlane.h")).unwrap();
+    let declared = header.lines().filter(|line| line.starts_with("CAMLANE_API ")).count();
+    assert_eq!(names.len(), declared, "{names:?}");
+    assert!(names.iter().all(|name| name.starts_with("camlane_")), "{names:?}");
+}

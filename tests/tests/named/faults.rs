@@ -1,0 +1,283 @@
+//! Lanes made and opened when the system refuses, and when that is cut off between any two system calls.
+
+use std::fs;
+use std::ops::Range;
+use std::process::{Command, Stdio};
+
+use camlane::{Consumer, Error, WaitError};
+use camlane_tests::lane::TestLane;
+use camlane_tests::pattern;
+use camlane_tests::peer::{Peer, Reply};
+use camlane_tests::skip::skipped;
+use camlane_tests::wait::PATIENCE;
+use rstest::rstest;
+
+use crate::{options, peer, source};
+
+const PEER: &str = env!("CARGO_BIN_EXE_peer");
+
+/// A peer that sees a `/dev/shm` of its own of this size, if this system lets us make one.
+fn peer_with_room_for(size: &str) -> Option<Peer> {
+    let mut unshare = Command::new("unshare");
+    // As another user than root, a namespace of one's own is needed too.
+    let flags = if nix::unistd::geteuid().is_root() { "-m" } else { "-mUr" };
+    unshare.arg(flags).args([
+        "sh",
+        "-c",
+        r#"mount -t tmpfs -o size="$1" shm /dev/shm && exec "$0""#,
+        PEER,
+        size,
+    ]);
+    let mut peer = Peer::run(&mut unshare);
+    peer.tell("objects");
+    match peer.answer() {
+        Some(reply) if reply.0.trim_end() == "ok" => Some(peer),
+        other => {
+            skipped(&format!("no private /dev/shm can be had ({other:?})"));
+            None
+        }
+    }
+}
+
+#[test]
+fn without_room_creation_says_how_much_is_missing_and_leaves_nothing() {
+    const ROOM: u64 = 1 << 20;
+    let Some(mut peer) = peer_with_room_for("1m") else { return };
+    for bytes in ["300000", "100000000"] {
+        let refused = peer.ask(&format!("create tight bytes={bytes}"));
+        assert!(refused.says("NoSpace"), "{refused:?}");
+        let number = |name: &str| {
+            let value = refused.0.split(&format!("{name}: ")).nth(1).unwrap();
+            value.split(|c: char| !c.is_ascii_digit()).next().unwrap().parse::<u64>().unwrap()
+        };
+        assert!(number("needed") > 22 * bytes.parse::<u64>().unwrap(), "{refused:?}");
+        assert!(number("free") < number("needed") && number("free") <= ROOM, "{refused:?}");
+        assert_eq!(number("total"), ROOM);
+        assert_eq!(peer.ask("objects").0, "ok camlane.tight.lock");
+    }
+    peer.must("create tight bytes=20000");
+    peer.must("publish 100");
+    peer.must("open tight");
+    assert_eq!(peer.ask("next 5000").number("number"), 100);
+}
+
+/// The system calls of one order to a peer, as strace(1) counts them.
+struct Calls {
+    /// Lines of the trace, one per call, from the first of the process on.
+    lines: Vec<String>,
+    /// Those between the order and the answer; then comes the call that answers.
+    order: Range<usize>,
+}
+
+impl Calls {
+    /// Traces an order; `None` where that cannot be done.
+    fn of(order: &str) -> Option<Self> {
+        let able =
+            Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).stderr(Stdio::null()).status();
+        if !able.is_ok_and(|status| status.success()) {
+            skipped("strace is missing or may not trace (apt install strace)");
+            return None;
+        }
+        let log = std::env::temp_dir().join(format!("{}.trace", TestLane::new("strace").name()));
+        let mut peer = Peer::run(Command::new("strace").arg("-qq").arg("-o").arg(&log).arg(PEER));
+        peer.must(order);
+        peer.end();
+        let lines: Vec<String> = fs::read_to_string(&log).unwrap().lines().map(ToOwned::to_owned).collect();
+        fs::remove_file(log).unwrap();
+        // The order is read from descriptor 0, and the answer written to 1.
+        let verb = order.split(' ').next().unwrap();
+        let first = lines.iter().position(|line| line.starts_with(&format!("read(0, \"{verb}"))).unwrap() + 1;
+        let len = lines[first..].iter().position(|line| line.starts_with("write(1, \"ok")).unwrap();
+        assert!(len > 10, "{lines:?}");
+        Some(Self { lines, order: first..first + len })
+    }
+
+    /// The name of call `index`, and how many of that name there were up to it: so strace counts what it injects.
+    fn name_and_turn(&self, index: usize) -> (&str, usize) {
+        let mut names = self.lines[..=index].iter().map(|line| line.split('(').next().unwrap_or_default());
+        let name = names.next_back().unwrap_or_default();
+        (name, names.filter(|&earlier| earlier == name).count() + 1)
+    }
+
+    /// Runs `survey` with a peer that dies at each call in turn, the answer included, and a text that says at which.
+    fn kill_at_each(&self, mut survey: impl FnMut(Peer, &str)) {
+        for index in self.order.start..=self.order.end {
+            let (name, turn) = self.name_and_turn(index);
+            survey(
+                tampered(&format!("{name}:signal=SIGKILL:when={turn}")),
+                &format!("killed at {}", self.lines[index]),
+            );
+        }
+    }
+
+    /// Runs `survey` with a peer to which each call in turn fails once, with one errno after the other.
+    fn refuse_each(&self, mut survey: impl FnMut(Peer, &Refused)) {
+        for index in self.order.clone() {
+            let (line, (call, turn)) = (&self.lines[index], self.name_and_turn(index));
+            // A process that cannot get memory for itself ends: that is Rust's rule and no lane's business.
+            let own = line.contains("MAP_PRIVATE") && !line.contains("MAP_STACK");
+            if own || ["mprotect", "munmap", "brk", "close"].contains(&call) {
+                continue;
+            }
+            for errno in ["ENOSPC", "ENOMEM", "EMFILE", "EACCES"] {
+                let at = format!("{errno} at {line}");
+                survey(tampered(&format!("{call}:error={errno}:when={turn}")), &Refused { call, errno, at });
+            }
+        }
+    }
+}
+
+/// A peer to which strace does something at one system call.
+fn tampered(inject: &str) -> Peer {
+    let inject = format!("inject={inject}");
+    Peer::run(Command::new("strace").args(["-qq", "-o", "/dev/null", "-e", &inject, PEER]))
+}
+
+/// A system call that failed.
+struct Refused<'c> {
+    call: &'c str,
+    errno: &'static str,
+    /// The same for people.
+    at: String,
+}
+
+impl Refused<'_> {
+    /// Whether a lane can be had although this failed: not if it concerns an object, except where there was none.
+    fn is_harmless(&self) -> bool {
+        let needed =
+            ["openat", "fallocate", "mmap", "fchmod", "rename", "fcntl", "clone3"].contains(&self.call);
+        // This means that another has the lock (fcntl(2)); who opens tries again, for a moment.
+        let taken = (self.call, self.errno) == ("fcntl", "EACCES");
+        // F_GETFD is how the standard library makes sure that what it closes is open.
+        !needed || taken || ["= -1 ENOENT", "/proc/", "F_GETFD"].iter().any(|text| self.at.contains(text))
+    }
+
+    /// Asserts that an error is the one that helps most.
+    fn check(&self, reply: &Reply) {
+        let variants: &[&str] = match (self.call, self.errno) {
+            ("fallocate", "ENOSPC" | "ENOMEM") => &["NoSpace"],
+            ("fcntl", "EACCES") => &["Taken", "System"],
+            ("openat" | "fchmod" | "rename", "EACCES") if self.at.contains("camlane.") => &["Permission"],
+            (_, "EACCES") => &["Permission", "System"],
+            _ => &["System"],
+        };
+        assert!(
+            variants.iter().any(|variant| reply.says(&format!("error {variant} "))),
+            "{}: {reply:?}",
+            self.at
+        );
+    }
+}
+
+#[rstest]
+#[case::of_a_new_lane(false)]
+#[case::of_one_that_replaces_a_dead_ones(true)]
+fn a_producer_killed_at_any_call_of_creation_harms_neither_readers_nor_its_successor(#[case] replaces: bool) {
+    let traced = TestLane::new("traced");
+    let dead = replaces.then(|| leave_a_dead_one(&traced));
+    let Some(calls) = Calls::of(&format!("create {}", traced.name())) else { return };
+    drop(dead);
+    calls.kill_at_each(|mut victim, at| {
+        let lane = TestLane::new("cut-off");
+        let old = replaces.then(|| leave_a_dead_one(&lane));
+        victim.tell(&format!("create {}", lane.name()));
+        assert_eq!(victim.answer(), None, "{at}: it lives");
+
+        match Consumer::open(lane.name()) {
+            Ok(mut reader) => {
+                if let Some(frame) = reader.try_next().unwrap() {
+                    pattern::check(&frame).unwrap();
+                }
+            }
+            Err(Error::NoSuchLane { .. }) => {}
+            Err(error) => panic!("{at}: {error}"),
+        }
+        let next = source(&lane, options()).unwrap_or_else(|error| panic!("{at}: {error}"));
+        next.shoot_all(1);
+        assert_eq!(lane.parts(), ["data", "lock", "seats"], "{at}");
+        assert_eq!(Consumer::open(lane.name()).unwrap().next(PATIENCE).unwrap().number(), 1, "{at}");
+        if let Some(mut old) = old {
+            let frame = match old.next(PATIENCE) {
+                Err(WaitError::ProducerGone) => old.next(PATIENCE),
+                other => other,
+            };
+            let frame = frame.unwrap_or_else(|error| panic!("{at}: {error}"));
+            assert!(frame.change().restarted && frame.number() == 1, "{at}");
+        }
+    });
+}
+
+/// Leaves the objects of a killed producer, and returns a consumer that has read all of its frames.
+fn leave_a_dead_one(lane: &TestLane) -> Consumer {
+    let mut producer = peer();
+    producer.must(&format!("create {} seats=12", lane.name())); // more than its successors will have
+    let mut consumer = Consumer::open(lane.name()).unwrap();
+    producer.must("publish 2");
+    producer.kill();
+    assert_eq!(consumer.next(PATIENCE).unwrap().number(), 2);
+    consumer
+}
+
+#[test]
+fn a_consumer_killed_at_any_call_of_opening_leaves_its_seat_to_others() {
+    let lane = TestLane::new("seat");
+    let source = source(&lane, options().seats(1)).unwrap();
+    let order = format!("open {}", lane.name());
+    let Some(calls) = Calls::of(&order) else { return };
+    let mut number = 0;
+    calls.kill_at_each(|mut victim, at| {
+        victim.tell(&order);
+        assert_eq!(victim.answer(), None, "{at}: it lives");
+        number += 1;
+        source.shoot_all(1);
+        let mut consumer = Consumer::open(lane.name()).unwrap_or_else(|error| panic!("{at}: {error}"));
+        assert_eq!(consumer.next(PATIENCE).unwrap().number(), number, "{at}");
+    });
+    assert_eq!(source.producer.consumers(), []);
+}
+
+#[test]
+fn whatever_the_system_refuses_creation_gives_a_typed_error_and_leaves_nothing() {
+    let Some(calls) = Calls::of(&format!("create {}", TestLane::new("traced").name())) else { return };
+    let mut refusals = 0;
+    calls.refuse_each(|mut peer, refused| {
+        let (at, lane) = (&refused.at, TestLane::new("refused"));
+        let order = format!("create {}", lane.name());
+        let reply = peer.ask(&order);
+        if reply.word() == "ok" {
+            assert!(refused.is_harmless(), "{at}: was not noticed");
+            return;
+        }
+        refusals += 1;
+        refused.check(&reply);
+        assert!(lane.parts().iter().all(|part| part == "lock"), "{at}: left {:?}", lane.parts());
+        peer.must(&order);
+        peer.must("publish 1");
+        assert_eq!(Consumer::open(lane.name()).unwrap().next(PATIENCE).unwrap().number(), 1, "{at}");
+    });
+    assert!(refusals > 60, "{refusals} refusals");
+}
+
+#[test]
+fn whatever_the_system_refuses_opening_gives_a_typed_error_and_keeps_no_seat() {
+    let lane = TestLane::new("refused");
+    let source = source(&lane, options().seats(1)).unwrap();
+    source.shoot_all(1);
+    let order = format!("open {}", lane.name());
+    let Some(calls) = Calls::of(&order) else { return };
+    let mut refusals = 0;
+    calls.refuse_each(|mut peer, refused| {
+        let reply = peer.ask(&order);
+        if reply.word() == "ok" {
+            assert!(refused.is_harmless(), "{}: was not noticed", refused.at);
+            return;
+        }
+        refusals += 1;
+        refused.check(&reply);
+        let other = Consumer::open(lane.name()).unwrap_or_else(|error| panic!("{}: {error}", refused.at));
+        drop(other);
+        peer.must(&order);
+        assert_eq!(peer.ask("next 5000").number("number"), 1);
+    });
+    assert!(refusals > 15, "{refusals} refusals");
+}
