@@ -366,7 +366,7 @@ impl Consumer {
             Read::Latest => core::Consumer::latest,
             Read::Every => core::Consumer::next,
         };
-        let Some(pinned) = self.attachment.take(|core| read(core))? else { return Ok(None) };
+        let Some(pinned) = self.attachment.take(read)? else { return Ok(None) };
         self.totals.delivered += 1;
         self.totals.missed += pinned.missed();
         self.totals.dropped += u64::from(pinned.dropped());

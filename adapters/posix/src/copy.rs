@@ -120,12 +120,13 @@ fn stream(target: &mut [u8], source: &[u8]) {
     let body = (target.len() - head) / LINE * LINE;
     target[..head].copy_from_slice(&source[..head]);
     let (lines, tail) = target[head..].split_at_mut(body);
+    // Lines first, then quarters, so that each pointer is taken from a slice of just its 16 bytes.
     for (to, from) in lines.chunks_exact_mut(LINE).zip(source[head..].chunks_exact(LINE)) {
-        for part in 0..LINE / 16 {
-            // SAFETY: `from` has 64 bytes and `part` is at most 3; an unaligned load has no further condition.
-            let bytes = unsafe { _mm_loadu_si128(from.as_ptr().cast::<__m128i>().add(part)) };
-            // SAFETY: `to` has 64 bytes; it begins at a multiple of 64, so each quarter is 16-byte aligned.
-            unsafe { _mm_stream_si128(to.as_mut_ptr().cast::<__m128i>().add(part), bytes) };
+        for (to, from) in to.chunks_exact_mut(16).zip(from.chunks_exact(16)) {
+            // SAFETY: `from` has 16 bytes; an unaligned load has no further condition.
+            let bytes = unsafe { _mm_loadu_si128(from.as_ptr().cast::<__m128i>()) };
+            // SAFETY: `to` has 16 bytes; its line begins at a multiple of 64, so it is 16-byte aligned.
+            unsafe { _mm_stream_si128(to.as_mut_ptr().cast::<__m128i>(), bytes) };
         }
     }
     tail.copy_from_slice(&source[head + body..]);

@@ -238,7 +238,8 @@ fn a_consumer_killed_at_any_call_of_opening_leaves_its_seat_to_others() {
 
 #[test]
 fn whatever_the_system_refuses_creation_gives_a_typed_error_and_leaves_nothing() {
-    let Some(calls) = Calls::of(&format!("create {}", TestLane::new("traced").name())) else { return };
+    let traced = TestLane::new("traced");
+    let Some(calls) = Calls::of(&format!("create {}", traced.name())) else { return };
     let mut refusals = 0;
     calls.refuse_each(|mut peer, refused| {
         let (at, lane) = (&refused.at, TestLane::new("refused"));
