@@ -122,8 +122,7 @@ array = frame.array
 class Cycle: pass
 cycle = Cycle(); cycle.itself = cycle; cycle.frame = frame; cycle.part = array[1:]
 loan = producer.loan(); half = loan.array
-other = camlane.open(sys.argv[1])
-other.poll()
+other = camlane.open(sys.argv[2])  # its producer lives on
 {thread}
 sys.modules["keep"] = (producer, lane, frame, array, cycle, loan, half)
 """
@@ -139,9 +138,10 @@ started.wait()
 
 @pytest.mark.parametrize("thread", ["", THREAD], ids=["quiet", "a-daemon-thread-waits"])
 def test_the_interpreter_ends_quietly_with_everything_alive(name, start, thread):
-    for _ in range(5):
-        assert start(LEAVER.format(thread=thread), name).end() == (0, "", "")
-        assert name not in [status.name for status in camlane.list()]
+    with camlane.create(name + "-other", width=8, height=6):
+        for _ in range(5):
+            assert start(LEAVER.format(thread=thread), name, name + "-other").end() == (0, "", "")
+            assert name not in [status.name for status in camlane.list()]
 
 
 def test_a_killed_consumer_leaves_its_seat(name, start):

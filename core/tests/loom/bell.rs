@@ -28,7 +28,7 @@ fn wait(consumer: &Consumer<'_>) -> Option<u32> {
 
 #[test]
 fn no_wake_up_is_lost() {
-    explore("the bell of a lane", 30, None, || {
+    explore("the bell of a lane", 30, Some(4), || {
         let lane = Lane::new(TIGHT);
         let lane = lane.get();
         let (producer, consumer) = (lane.producer_at(1), lane.consumer(0));

@@ -49,7 +49,7 @@ fn a_frame_may_be_filled_on_another_thread_than_its_producer() {
 
 #[test]
 fn the_seat_of_a_dead_reader_is_cleared_while_the_producer_runs() {
-    explore("a reclaimed seat", 30, Some(4), || {
+    explore("a reclaimed seat", 30, Some(2), || {
         let lane = Lane::new(TIGHT);
         let lane = lane.get();
         let (producer, consumer) = (lane.producer_at(1), lane.consumer(0));
