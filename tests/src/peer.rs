@@ -141,6 +141,14 @@ impl Peer {
         maps.lines().filter(|line| line.ends_with(part)).map(ToOwned::to_owned).collect()
     }
 
+    /// How many descriptors it has open of what has this in its name.
+    #[must_use]
+    pub fn opened(&self, name: &str) -> usize {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.pid())).into_iter().flatten().flatten();
+        let names = open.filter_map(|entry| std::fs::read_link(entry.path()).ok());
+        names.filter(|link| link.to_string_lossy().contains(name)).count()
+    }
+
     /// How many descriptors it has open.
     #[must_use]
     pub fn descriptors(&self) -> usize {

@@ -93,7 +93,10 @@ pub(crate) fn socket_dir() -> PathBuf {
 pub(crate) fn sealed_lanes() -> Vec<Address> {
     let Ok(entries) = std::fs::read_dir(socket_dir()) else { return Vec::new() };
     let paths = entries.flatten().map(|entry| entry.path());
-    paths.filter(|path| path.extension().is_some_and(|e| e == ENDING)).flat_map(|p| Address::sealed_at(&p)).collect()
+    paths
+        .filter(|path| path.extension().is_some_and(|e| e == ENDING))
+        .flat_map(|p| Address::sealed_at(&p))
+        .collect()
 }
 
 #[cfg(test)]

@@ -25,7 +25,11 @@ const POLL: Duration = Duration::from_millis(4);
 /// it in another process otherwise.
 ///
 /// **Trust:** nobody. A producer that does not keep to the protocol can make it return wrong pixels or an error, not
-/// more; except that one that truncates its object kills its readers with SIGBUS (sealed lanes close that).
+/// more, with one exception: who may write a *named* lane's data object may also truncate it, and this process ends with
+/// SIGBUS at its next look there. The objects of a sealed lane cannot be truncated, and are refused unless sealed.
+///
+/// Reading a named lane by pread(2) instead would turn that into an error. It is not done: the protocol needs each of
+/// its words loaded whole, and a kernel may copy a word byte by byte (Linux on x86-64 without `fsrm` does).
 #[derive(Debug)]
 pub struct Observer {
     address: Address,

@@ -49,15 +49,16 @@ fn a_frame_may_be_filled_on_another_thread_than_its_producer() {
 
 #[test]
 fn the_seat_of_a_dead_reader_is_cleared_while_the_producer_runs() {
-    explore("a reclaimed seat", 30, Some(2), || {
-        let lane = Lane::new(TIGHT);
+    explore("a reclaimed seat", 30, Some(3), || {
+        let lane = Lane::new(TIGHT.slots(2));
         let lane = lane.get();
         let (producer, consumer) = (lane.producer_at(1), lane.consumer(0));
         let seats = producer.seats();
         let camera = thread::spawn(move || {
-            for _ in 0..3 {
-                let _ = lane.publish(&producer);
+            for _ in 0..2 {
+                let _ = lane.publish_or_drop(&producer);
             }
+            producer
         });
         if let Ok(Some(frame)) = consumer.latest() {
             lane.look(&frame);
@@ -70,7 +71,8 @@ fn the_seat_of_a_dead_reader_is_cleared_while_the_producer_runs() {
             Ok(frame) => frame.iter().for_each(|frame| lane.look(frame)),
             Err(error) => assert_eq!(error, ReadError::Contended),
         }
-        camera.join().expect("no panic");
+        let producer = camera.join().expect("no panic");
+        let _ = lane.publish(&producer);
     });
 }
 

@@ -96,12 +96,12 @@ fn a_slot_that_was_seen_unpinned_is_written_without_a_second_look() {
     });
 }
 
-/// Three slots for four: a slot comes round sooner, and what finds none is dropped and counted.
-const SCARCE: u32 = 3;
+/// Fewer slots than the readers may hold: they come round at once, and a frame that finds none is dropped and counted.
+const SCARCE: u32 = 2;
 
 #[test]
 fn two_frames_of_one_reader_stay_as_they_are() {
-    explore("two pins", 2, Some(3), || {
+    explore("two pins", 2, None, || {
         let lane = Lane::new(TIGHT.pins(2).slots(SCARCE));
         let lane = lane.get();
         let (producer, consumer) = (lane.producer_at(2), lane.consumer(0));
@@ -110,17 +110,17 @@ fn two_frames_of_one_reader_stay_as_they_are() {
             let newer = consumer.latest().ok().flatten();
             older.iter().chain(&newer).for_each(|frame| lane.look(frame));
         });
-        for _ in 0..3 {
+        for _ in 0..2 {
             let _ = lane.publish_or_drop(&producer);
         }
-        assert_eq!(producer.published() - 2 + u64::from(producer.dropped()), 3);
+        assert_eq!(producer.published() - 2 + u64::from(producer.dropped()), 2);
         reader.join().expect("no panic");
     });
 }
 
 #[test]
 fn two_readers_do_not_disturb_each_other() {
-    explore("two consumers", 2, Some(2), || {
+    explore("two consumers", 2, Some(3), || {
         let lane = Lane::new(TIGHT.seats(2).slots(SCARCE));
         let lane = lane.get();
         let producer = lane.producer_at(2);
@@ -128,7 +128,7 @@ fn two_readers_do_not_disturb_each_other() {
             let consumer = lane.consumer(seat);
             thread::spawn(move || read(lane, &consumer, 1))
         });
-        for _ in 0..3 {
+        for _ in 0..2 {
             let _ = lane.publish_or_drop(&producer);
         }
         readers.into_iter().for_each(|reader| reader.join().expect("no panic"));

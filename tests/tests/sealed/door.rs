@@ -39,7 +39,8 @@ fn whatever_is_no_hello_ends_the_connection_and_nothing_else() {
     for len in 0..=200 {
         packets.push((&mut dice).take(len).map(|number| number as u8).collect());
         // Almost right: cut, or with more behind it.
-        packets.push(genuine.iter().copied().chain((&mut dice).map(|number| number as u8)).take(len).collect());
+        packets
+            .push(genuine.iter().copied().chain((&mut dice).map(|number| number as u8)).take(len).collect());
     }
     for role in [0, 3, u32::MAX] {
         packets.push(raw::hello(role, false).to_vec());
@@ -143,13 +144,19 @@ fn a_producer_out_of_descriptors_goes_on_without_a_busy_broker_and_lets_in_later
     let mut producer = peer();
     producer.must(&format!("create {}", place.address()));
     let mut inside = Consumer::open(&place.address()).unwrap();
+    wait_until("the broker has handed the seat over", || producer.opened("camlane-seat") == 0);
     producer.must("limit 0");
     let waiting = raw::dial(&place.socket()).unwrap();
     raw::tell(&waiting, &raw::hello(OBSERVE, false), &[]).unwrap();
     let ticks = || {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", producer.pid())).unwrap();
-        let fields: Vec<u64> =
-            stat.rsplit_once(')').unwrap().1.split_ascii_whitespace().map(|f| f.parse().unwrap_or(0)).collect();
+        let fields: Vec<u64> = stat
+            .rsplit_once(')')
+            .unwrap()
+            .1
+            .split_ascii_whitespace()
+            .map(|f| f.parse().unwrap_or(0))
+            .collect();
         fields[11] + fields[12] // proc_pid_stat(5): user and system time, in ticks of 10 ms
     };
     let before = ticks();

@@ -179,7 +179,8 @@ fn a_seat_that_was_left_pins_nothing_though_its_last_owner_goes_on_writing() {
     // Over-committed: two slots besides the one that may be pinned.
     let source = source(&place, options().seats(1).pins(8).history(1).loans(1).slots(3)).unwrap();
     let (Raw { socket, seat: kept, .. }, words) = sit_down(&place);
-    let pin_all = || (1..=3).for_each(|slot| words[seat::CELLS + slot as usize].store(slot, Ordering::Relaxed));
+    let pin_all =
+        || (1..=3).for_each(|slot| words[seat::CELLS + slot as usize].store(slot, Ordering::Relaxed));
     source.shoot_all(1);
     pin_all();
     wait_until("every slot is pinned", || source.shoot().is_err());

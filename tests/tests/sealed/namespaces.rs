@@ -15,7 +15,8 @@ use crate::{Place, options, peer, source};
 /// `inside` only.
 fn peer_in_a_container(place: &Place) -> Option<(Peer, String, TempDir)> {
     let inside = tempfile::tempdir().unwrap();
-    let script = r#"mount -t tmpfs shm /dev/shm && mount --bind "$1" "$2" && mount -t tmpfs none "$1" && exec "$0""#;
+    let script =
+        r#"mount -t tmpfs shm /dev/shm && mount --bind "$1" "$2" && mount -t tmpfs none "$1" && exec "$0""#;
     let mut unshare = Command::new("unshare");
     let user = if nix::unistd::geteuid().is_root() { None } else { Some("-Ur") };
     unshare.args(["-m", "-p", "-i", "-f", "--mount-proc", "--kill-child"]).args(user);
@@ -40,7 +41,10 @@ fn a_consumer_in_a_container_reads_and_holds_and_its_death_is_noticed() {
     let source = source(&place, options().seats(2).pins(2).history(1).loans(1)).unwrap();
     for round in 0..3 {
         let Some((mut consumer, inside, _dir)) = peer_in_a_container(&place) else { return };
-        assert!(consumer.ask(&format!("open {}", place.address())).says("NoSuchLane"), "only the bind mount is there");
+        assert!(
+            consumer.ask(&format!("open {}", place.address())).says("NoSuchLane"),
+            "only the bind mount is there"
+        );
         wait_until("a seat is free", || consumer.ask(&format!("open {inside}")).word() == "ok");
         source.shoot_all(1);
         assert_eq!(consumer.ask("hold 5000").word(), "frame");

@@ -32,7 +32,8 @@ fn a_stranger_is_admitted_by(#[case] policy: Policy, #[case] pins: &str, #[case]
     let _source = source(&place, options().policy(policy)).unwrap();
     let mut stranger = peer_as(4242, 4343);
     // Under the default policy the socket's mode keeps others out, before anybody is asked.
-    let expected = |text: &str| if text == "error System" { "error Permission".to_owned() } else { text.to_owned() };
+    let expected =
+        |text: &str| if text == "error System" { "error Permission".to_owned() } else { text.to_owned() };
     let pinned = stranger.ask(&format!("open {}", place.address()));
     assert!(pinned.0.starts_with(&expected(pins)), "{pinned:?}");
     let observed = stranger.ask(&format!("observe {}", place.address()));
@@ -45,7 +46,8 @@ fn each_user_has_its_share_of_seats_and_gets_it_back() {
         return;
     }
     let place = Place::new();
-    let _source = source(&place, options().seats(4).policy(Policy::default().anybody().seats_per_user(2))).unwrap();
+    let _source =
+        source(&place, options().seats(4).policy(Policy::default().anybody().seats_per_user(2))).unwrap();
     let open = format!("open {}", place.address());
     let mut greedy: Vec<Peer> = (0..3).map(|_| peer_as(4242, 4242)).collect();
     greedy[0].must(&open);

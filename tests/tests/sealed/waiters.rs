@@ -51,7 +51,8 @@ fn with_two_thousand_waiters_the_cameras_thread_wakes_nobody_itself() {
         // The shared ones; those of the standard library's locks are private.
         calls.iter().filter(|(_, call)| call.contains("FUTEX_WAKE,")).count()
     };
-    let orders = of_camera.iter().filter(|(_, call)| call.contains("write(") && !call.contains("write(1,")).count();
+    let orders =
+        of_camera.iter().filter(|(_, call)| call.contains("write(") && !call.contains("write(1,")).count();
     eprintln!("{} wakes by the broker, {orders} orders to it", wakes(&of_others));
     assert_eq!(wakes(&of_camera), 0, "the camera's thread woke sleepers");
     assert!(wakes(&of_others) > 0, "nobody woke them");

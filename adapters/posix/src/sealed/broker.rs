@@ -234,15 +234,18 @@ impl Work {
             return false;
         }
         let made = seat.map(|seat| self.make_seat(seat)).transpose();
-        let Ok(page) = made.inspect_err(|error| log::warn!("process {} gets no seat: {error}", who.pid())) else {
+        let Ok(page) = made.inspect_err(|error| log::warn!("process {} gets no seat: {error}", who.pid()))
+        else {
             return false;
         };
-        let objects: Vec<i32> = [Some(&self.lane.data), page.as_ref()].into_iter().flatten().map(AsRawFd::as_raw_fd).collect();
+        let objects: Vec<i32> =
+            [Some(&self.lane.data), page.as_ref()].into_iter().flatten().map(AsRawFd::as_raw_fd).collect();
         tell(&self.clients[index].socket, &packet, &objects)
     }
 
     fn decide(&self, who: UnixCredentials, role: Role, version: u32) -> (Answer, Option<u32>) {
-        let seated = self.clients.iter().filter(|client| client.seat.is_some() && client.who.uid() == who.uid());
+        let seated =
+            self.clients.iter().filter(|client| client.seat.is_some() && client.who.uid() == who.uid());
         let pins = role == Role::Pin;
         if version >> 16 != layout::LAYOUT >> 16 {
             return (Answer::Version, None);

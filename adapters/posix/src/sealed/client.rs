@@ -9,16 +9,16 @@ use camlane_core::{AttachError, layout};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, connect as connect_to, getsockopt, recv, recvmsg, send,
-    setsockopt, socket,
+    AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, connect as connect_to, getsockopt, recv, recvmsg,
+    send, setsockopt, socket,
     sockopt::{PeerCredentials, ReceiveTimeout, SendTimeout},
 };
 use nix::sys::time::TimeVal;
 use zerocopy::IntoBytes as _;
 
 use super::memory::{Seal, is_whole};
-use super::wire::{Answer, Hello, Role, Welcome};
 use super::system;
+use super::wire::{Answer, Hello, Role, Welcome};
 use crate::error::Error;
 use crate::process;
 
@@ -51,13 +51,13 @@ pub(crate) fn connect(
     let peer = getsockopt(&socket, PeerCredentials)
         .map_err(|errno| Error::system("ask who serves", &object, errno))?;
     if role == Role::Pin && !trusted.contains(&peer.uid()) {
-        let owner = format!("served by user {}, {}", peer.uid(), process::describe(peer.pid().cast_unsigned()));
+        let owner =
+            format!("served by user {}, {}", peer.uid(), process::describe(peer.pid().cast_unsigned()));
         return Err(Error::Permission { operation: "trust", object, owner });
     }
-    let answered = patiently(|| {
-        send(socket.as_raw_fd(), Hello::new(role, notify).as_bytes(), MsgFlags::MSG_NOSIGNAL)
-    })
-    .and_then(|_| patiently(|| receive(&socket)));
+    let answered =
+        patiently(|| send(socket.as_raw_fd(), Hello::new(role, notify).as_bytes(), MsgFlags::MSG_NOSIGNAL))
+            .and_then(|_| patiently(|| receive(&socket)));
     let (packet, mut objects) = match answered {
         Ok((packet, _)) if packet.is_empty() => return Err(hung_up(object)),
         Err(Errno::ECONNRESET | Errno::EPIPE) => return Err(hung_up(object)),
@@ -77,7 +77,8 @@ pub(crate) fn connect(
         }
     }
     let page = if role == Role::Pin { objects.pop() } else { None };
-    let (Some(data), true) = (objects.pop(), objects.is_empty() && page.is_some() == (role == Role::Pin)) else {
+    let (Some(data), true) = (objects.pop(), objects.is_empty() && page.is_some() == (role == Role::Pin))
+    else {
         return Err(unusable(AttachError::Corrupt { what: "welcome" }));
     };
     // What can still be cut, or is not there yet and might find no memory, would end this process with SIGBUS one day.
@@ -162,7 +163,8 @@ fn rights(control: &[u8]) -> Vec<OwnedFd> {
     let (len, Some((kind, rest))) = (usize::from_ne_bytes(*len), rest.split_first_chunk::<8>()) else {
         return Vec::new();
     };
-    let [level, kind] = [&kind[..4], &kind[4..]].map(|bytes| i32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
+    let [level, kind] =
+        [&kind[..4], &kind[4..]].map(|bytes| i32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
     let Some(rest) = rest.get(..len.saturating_sub(CMSG_HEADER)) else { return Vec::new() };
     if (level, kind) != (libc::SOL_SOCKET, libc::SCM_RIGHTS) {
         return Vec::new();

@@ -35,7 +35,9 @@ impl Seal {
 
     /// Adds the seals.
     pub(crate) fn put(self, fd: &OwnedFd, object: &str) -> Result<(), Error> {
-        fcntl(fd, FcntlArg::F_ADD_SEALS(self.flags())).map(drop).map_err(|errno| Error::system("seal", object, errno))
+        fcntl(fd, FcntlArg::F_ADD_SEALS(self.flags()))
+            .map(drop)
+            .map_err(|errno| Error::system("seal", object, errno))
     }
 
     /// Tells whether an object that a peer sent has at least these seals. One without them could be cut under a reader.
@@ -110,7 +112,8 @@ unsafe impl Sync for SeatTable {}
 impl SeatTable {
     pub(crate) fn new(shape: &Shape) -> Result<Self, Error> {
         let fail = |errno| Error::system("map", "the seats", errno);
-        let len = usize::try_from(shape.seats_len()).ok().and_then(NonZeroUsize::new).ok_or(fail(Errno::ENOMEM))?;
+        let len =
+            usize::try_from(shape.seats_len()).ok().and_then(NonZeroUsize::new).ok_or(fail(Errno::ENOMEM))?;
         // SAFETY: new pages at an address of the kernel's choice.
         let base = unsafe { mmap_anonymous(None, len, PROTECTION, MapFlags::MAP_PRIVATE) }.map_err(fail)?;
         Ok(Self { base: base.cast(), len, stride: shape.seat_stride() as usize })
@@ -147,7 +150,8 @@ impl SeatTable {
     pub(crate) fn clear(&self, index: u32) {
         let (at, len) = self.place(index);
         // SAFETY: as in `seat`.
-        let cleared = unsafe { mmap_anonymous(Some(at), len, PROTECTION, MapFlags::MAP_PRIVATE | MapFlags::MAP_FIXED) };
+        let cleared =
+            unsafe { mmap_anonymous(Some(at), len, PROTECTION, MapFlags::MAP_PRIVATE | MapFlags::MAP_FIXED) };
         if let Err(errno) = cleared {
             log::warn!("seat {index} keeps its pins: {errno}"); // at most its own K slots are wasted
         }

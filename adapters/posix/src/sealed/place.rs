@@ -124,7 +124,8 @@ fn make_dir(dir: &Path) -> Result<(), Error> {
     }
     let found = fs::symlink_metadata(dir).map_err(|source| system("look at", &object, source))?;
     let user = nix::unistd::geteuid();
-    let ours = found.is_dir() && (found.uid() == user.as_raw() || user.is_root()) && found.mode() & 0o022 == 0;
+    let ours =
+        found.is_dir() && (found.uid() == user.as_raw() || user.is_root()) && found.mode() & 0o022 == 0;
     if ours {
         return Ok(());
     }

@@ -36,7 +36,8 @@ pub(crate) fn become_user(uid: u32, gid: u32) -> String {
 pub(crate) fn limit_files(more: Option<u64>) -> String {
     let most = getrlimit(Resource::RLIMIT_NOFILE).expect("the limits").1;
     // The limit is one of numbers, and these are given out from below.
-    let next = more.map(|more| (0..=more).map(|_| File::open("/dev/null").expect("a descriptor")).collect::<Vec<_>>());
+    let next = more
+        .map(|more| (0..=more).map(|_| File::open("/dev/null").expect("a descriptor")).collect::<Vec<_>>());
     let limit = next.and_then(|files| Some(files.last()?.as_raw_fd() as u64));
     setrlimit(Resource::RLIMIT_NOFILE, limit.unwrap_or(most), most).expect("a limit");
     "ok".to_owned()
