@@ -16,7 +16,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 let brightness = frame.iter().map(|&byte| u64::from(byte)).sum::<u64>() / frame.len() as u64;
                 println!(
                     "frame {}: {} {}x{}, mean {brightness}, missed {}, {:?} old",
-                    frame.number(), picture.format, picture.width, picture.height, frame.missed(), frame.age(),
+                    frame.number(),
+                    picture.format,
+                    picture.width,
+                    picture.height,
+                    frame.missed(),
+                    frame.age(),
                 );
             } // dropping the frame releases it
             Err(WaitError::TimedOut | WaitError::ProducerGone) => eprintln!("waiting for the producer"),

@@ -429,7 +429,8 @@ impl Deref for Frame<'_> {
 /// Cuts what a frame claims to what is there, so that nobody after this needs to check a plane again.
 pub(crate) fn bound(meta: &mut FrameMeta, user_bytes: u32) {
     let len = meta.layout.bytes;
-    let inside = |plane: &crate::format::Plane| plane.offset.checked_add(plane.bytes).is_some_and(|end| end <= len);
+    let inside =
+        |plane: &crate::format::Plane| plane.offset.checked_add(plane.bytes).is_some_and(|end| end <= len);
     if !meta.layout.planes().iter().all(inside) {
         meta.layout.count = 0;
     }

@@ -176,7 +176,11 @@ pub struct LoanError {
 
 impl fmt::Display for LoanError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "none of the {} slots is free: create the lane with seats * pins + history + loans slots", self.slots)
+        write!(
+            f,
+            "none of the {} slots is free: create the lane with seats * pins + history + loans slots",
+            self.slots
+        )
     }
 }
 

@@ -137,7 +137,12 @@ impl Geometry {
         macro_rules! range {
             ($what:literal, $value:expr, $low:expr, $high:expr) => {
                 if $value < $low || $value > $high {
-                    return Err(GeometryError::OutOfRange { what: $what, value: $value, low: $low, high: $high });
+                    return Err(GeometryError::OutOfRange {
+                        what: $what,
+                        value: $value,
+                        low: $low,
+                        high: $high,
+                    });
                 }
             };
         }
@@ -147,7 +152,7 @@ impl Geometry {
         range!("pins", self.pins, 1, MAX_PINS as u32);
         range!("history", self.history, 1, MAX_SLOTS);
         range!("loans", self.loans, 1, MAX_SLOTS);
-    if self.user_bytes > 1 << 20 {
+        if self.user_bytes > 1 << 20 {
             let (what, value) = ("user_bytes", self.user_bytes);
             return Err(GeometryError::OutOfRange { what, value, low: 0, high: 1 << 20 });
         }
@@ -428,7 +433,9 @@ impl fmt::Display for GeometryError {
             Self::NotAPowerOfTwo { what, value } => {
                 write!(f, "{what} is {value}, it must be a power of two (a page: 64 to 1048576)")
             }
-            Self::TooLarge => f.write_str("the lane would be larger than the address space, or a slot than 4 GiB"),
+            Self::TooLarge => {
+                f.write_str("the lane would be larger than the address space, or a slot than 4 GiB")
+            }
         }
     }
 }

@@ -96,7 +96,9 @@ impl InfoSpec<'_> {
 
 fn padded(text: &str) -> Result<[u8; NAME_LEN], CreateError> {
     let mut field = [0; NAME_LEN];
-    let Some(room) = field.get_mut(..text.len()) else { return Err(CreateError::TextTooLong { len: text.len() }) };
+    let Some(room) = field.get_mut(..text.len()) else {
+        return Err(CreateError::TextTooLong { len: text.len() });
+    };
     room.copy_from_slice(text.as_bytes());
     Ok(field)
 }

@@ -210,7 +210,9 @@ const _: () = {
 };
 
 #[cfg(target_endian = "big")]
-compile_error!("camlane's shared bytes are little-endian and are used in place: big-endian targets are not supported");
+compile_error!(
+    "camlane's shared bytes are little-endian and are used in place: big-endian targets are not supported"
+);
 
 /// CRC-32 (ISO-HDLC, the one of Ethernet and PNG), bit by bit: it runs twice in a lane's life and should cost no table.
 pub(crate) fn crc32(bytes: &[u8]) -> u32 {

@@ -63,8 +63,19 @@ impl BitOrAssign for Flags {
 impl fmt::Debug for Flags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const NAMES: [&str; 13] = [
-            "KEY", "DELTA", "CORRUPT", "STARTUP", "TRUNCATED", "DISCONTINUITY", "TOP_FIELD", "BOTTOM_FIELD",
-            "INTERLACED", "END_OF_STREAM", "DUPLICATE", "COPIED", "PARAMETERS",
+            "KEY",
+            "DELTA",
+            "CORRUPT",
+            "STARTUP",
+            "TRUNCATED",
+            "DISCONTINUITY",
+            "TOP_FIELD",
+            "BOTTOM_FIELD",
+            "INTERLACED",
+            "END_OF_STREAM",
+            "DUPLICATE",
+            "COPIED",
+            "PARAMETERS",
         ];
         let mut list = f.debug_set();
         for bit in 0..32 {
@@ -397,7 +408,8 @@ impl Details {
         let [chroma_site, significant_bits, orientation, fourcc_namespace] = words[1].to_le_bytes();
         let valid = words[3];
         let one = |bit: u32, at: usize| (valid & 1 << bit != 0).then_some(words[at]);
-        let two = |bit: u32, at: usize| one(bit, at).map(|low| u64::from(words[at + 1]) << 32 | u64::from(low));
+        let two =
+            |bit: u32, at: usize| one(bit, at).map(|low| u64::from(words[at + 1]) << 32 | u64::from(low));
         Self {
             colour: Colour { primaries, transfer, matrix, range, chroma_site },
             significant_bits,
@@ -413,7 +425,12 @@ impl Details {
             lens_position: one(6, 13),
             sensor_temperature_mc: one(7, 14).map(u32::cast_signed),
             trigger: one(8, 15),
-            region_of_interest: one(9, 16).map(|x| Rect { x, y: words[17], width: words[18], height: words[19] }),
+            region_of_interest: one(9, 16).map(|x| Rect {
+                x,
+                y: words[17],
+                width: words[18],
+                height: words[19],
+            }),
             binning: one(10, 20).map(|both| [both as u16, (both >> 16) as u16]),
             black_levels: one(11, 21).map(|first| [first, words[22], words[23], words[24]]),
             upstream: one(12, 25).map(|lane| (lane, u64::from(words[27]) << 32 | u64::from(words[26]))),
@@ -428,9 +445,15 @@ mod tests {
     use proptest::prelude::*;
 
     fn some_details() -> impl Strategy<Value = Details> {
-        (any::<[u8; 8]>(), any::<[Option<u64>; 3]>(), any::<[Option<u32>; 7]>(), any::<Option<[u32; 4]>>()).prop_map(
-            |(bytes, wides, words, quad)| Details {
-                colour: Colour { primaries: bytes[0], transfer: bytes[1], matrix: bytes[2], range: bytes[3], chroma_site: bytes[4] },
+        (any::<[u8; 8]>(), any::<[Option<u64>; 3]>(), any::<[Option<u32>; 7]>(), any::<Option<[u32; 4]>>())
+            .prop_map(|(bytes, wides, words, quad)| Details {
+                colour: Colour {
+                    primaries: bytes[0],
+                    transfer: bytes[1],
+                    matrix: bytes[2],
+                    range: bytes[3],
+                    chroma_site: bytes[4],
+                },
                 significant_bits: bytes[5],
                 orientation: bytes[6],
                 fourcc_namespace: bytes[7],
@@ -449,8 +472,7 @@ mod tests {
                 black_levels: quad,
                 upstream: wides[2].map(|n| (n as u32, n)),
                 pts_offset_ns: wides[2].map(u64::cast_signed),
-            },
-        )
+            })
     }
 
     proptest! {

@@ -60,7 +60,9 @@ impl<'a> Observer<'a> {
     pub fn copy_newest(&self, pixels: &mut [u8], user: &mut [u8]) -> Result<Option<Observed>, ObserveError> {
         self.validated(|slot, len, user_len| {
             let room = pixels.len();
-            let Some(pixels) = pixels.get_mut(..len) else { return Err(ObserveError::TooSmall { needed: len, room }) };
+            let Some(pixels) = pixels.get_mut(..len) else {
+                return Err(ObserveError::TooSmall { needed: len, room });
+            };
             self.region.copy_racing(slot, pixels);
             let user_len = user_len.min(user.len());
             self.region.copy_user_racing(slot, &mut user[..user_len]);
@@ -89,7 +91,9 @@ impl<'a> Observer<'a> {
                 return Ok(None);
             }
             let short = SlotWord::from_bits(latest).number();
-            let Some(entry) = self.region.ring(short.ring_index(shape.ring_len)) else { return Err(ObserveError::Corrupt) };
+            let Some(entry) = self.region.ring(short.ring_index(shape.ring_len)) else {
+                return Err(ObserveError::Corrupt);
+            };
             let slot = entry.load(Relaxed) as usize;
             let Some(descriptor) = self.region.descriptor(slot) else { return Err(ObserveError::Corrupt) };
             // The number stands around the words, because a word's 30 bits repeat: FORMAT.md section 5.

@@ -115,9 +115,8 @@ impl<'a, const SLOTS: usize> Producer<'a, SLOTS> {
             let is_recent = |number: u64| number + history > newest;
             let recent = is_recent(number);
             // `publish` counts the recent ones from their queue: they must be dense.
-            let follows = before.is_none_or(|before| {
-                if is_recent(before) { number == before + 1 } else { number > before }
-            });
+            let follows = before
+                .is_none_or(|before| if is_recent(before) { number == before + 1 } else { number > before });
             before = Some(number);
             if !follows || recent && state != SlotState::Ready {
                 return Err(TakeOverError::Corrupt { slot: slot.into() });
@@ -254,7 +253,8 @@ impl<'a, const SLOTS: usize> Producer<'a, SLOTS> {
     pub fn publish(&self, loan: Loan<'_>, meta: &FrameMeta) -> Result<Published, PublishError> {
         let shape = self.region.shape();
         let slot = loan.writing.slot;
-        let ours = self.states.get(usize::from(slot)).is_some_and(|state| core::ptr::eq(state, loan.writing.state));
+        let ours =
+            self.states.get(usize::from(slot)).is_some_and(|state| core::ptr::eq(state, loan.writing.state));
         let Some(descriptor) = self.region.descriptor(slot.into()).filter(|_| ours) else {
             return Err(PublishError::ForeignLoan);
         };

@@ -18,7 +18,8 @@ use crate::error::{AttachError, CreateError};
 use crate::geometry::Shape;
 use crate::info::{LaneInfo, LaneSpec};
 use crate::layout::{
-    DESCRIPTOR_LEN, Descriptor, HEADER_LEN, Header, Info, LAYOUT, Live, MAGIC, SEAT_LEN, SEAT_MAGIC, Seat, crc32,
+    DESCRIPTOR_LEN, Descriptor, HEADER_LEN, Header, Info, LAYOUT, Live, MAGIC, SEAT_LEN, SEAT_MAGIC, Seat,
+    crc32,
 };
 use crate::observer::Observer;
 use crate::producer::Writing;
@@ -127,7 +128,8 @@ impl<'a, T> Table<'a, T> {
             return None;
         }
         // SAFETY: `index < len`, so the structure lies inside the table.
-        let at = unsafe { self.base.add(index * self.stride + (index & self.place_mask) * SEAT_LEN) }.cast::<T>();
+        let at =
+            unsafe { self.base.add(index * self.stride + (index & self.place_mask) * SEAT_LEN) }.cast::<T>();
         // SAFETY: mapped, aligned and alive for 'a by the invariant; T consists of atomics.
         Some(unsafe { at.as_ref() })
     }
@@ -204,7 +206,8 @@ impl<'a> Region<'a> {
         let mut info = spec.info.to_bytes()?;
         info.crc = crc32(&info.as_bytes()[..size_of::<Info>() - 4]);
         // What is not a header yet must not look like one while it is written.
-        let tables = size_of::<Header>()..(shape.desc_off as usize + shape.slots as usize * shape.desc_stride as usize);
+        let tables = size_of::<Header>()
+            ..(shape.desc_off as usize + shape.slots as usize * shape.desc_stride as usize);
         memory.words(0, tables.start).iter().for_each(|word| word.store(0, Relaxed));
         memory.words(tables.start, tables.len()).iter().for_each(|word| word.store(0, Relaxed));
         memory.write(size_of::<Header>() + size_of::<Live>(), info.as_bytes());
@@ -221,7 +224,8 @@ impl<'a> Region<'a> {
     #[cfg(not(loom))]
     pub fn attach(memory: &Memory<'a>) -> Result<Self, AttachError> {
         memory.check_found(HEADER_LEN as u64)?;
-        let state = memory.words(size_of::<Header>() + core::mem::offset_of!(Live, state), 4)[0].load(Relaxed);
+        let state =
+            memory.words(size_of::<Header>() + core::mem::offset_of!(Live, state), 4)[0].load(Relaxed);
         fence(Acquire); // pairs with the Release of `create`: a LIVE object's header is whole
         let mut bytes = [0; size_of::<Header>()];
         memory.read(0, &mut bytes);
@@ -499,7 +503,10 @@ fn copy_words(start: NonNull<u8>, into: &mut [u8]) {
 ///
 /// # Errors
 /// [`AttachError`]; no input makes this panic.
-pub fn parse_header(bytes: &[u8; size_of::<Header>()], object_len: u64) -> Result<(Shape, Header), AttachError> {
+pub fn parse_header(
+    bytes: &[u8; size_of::<Header>()],
+    object_len: u64,
+) -> Result<(Shape, Header), AttachError> {
     let Ok(header) = Header::read_from_bytes(bytes) else { return Err(AttachError::Foreign) };
     if header.magic != MAGIC {
         return Err(AttachError::Foreign);
@@ -510,7 +517,9 @@ pub fn parse_header(bytes: &[u8; size_of::<Header>()], object_len: u64) -> Resul
     if header.crc != crc32(&bytes[..size_of::<Header>() - 4]) {
         return Err(AttachError::Checksum { what: "header" });
     }
-    let Some(shape) = Shape::from_header(&header) else { return Err(AttachError::Corrupt { what: "geometry" }) };
+    let Some(shape) = Shape::from_header(&header) else {
+        return Err(AttachError::Corrupt { what: "geometry" });
+    };
     let needed = shape.data_len;
     if needed > object_len {
         return Err(AttachError::TooShort { needed, found: object_len });

@@ -6,8 +6,8 @@
 use core::marker::PhantomData;
 
 use crate::error::StreamError;
-use crate::region::{LaneState, ProducerRole, Region, SeatRole};
 use crate::layout::Seat;
+use crate::region::{LaneState, ProducerRole, Region, SeatRole};
 use crate::sync::{Acquire, Relaxed, Release, SeqCst, Word, fence};
 
 /// The witness of bytes that belong to one side.

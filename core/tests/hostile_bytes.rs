@@ -11,7 +11,7 @@ use camlane_core::stream::{StreamReader, StreamWriter};
 use camlane_core::{
     AttachError, Consumer, Geometry, LaneSpec, Producer, Region, Seats, Shape, TakeOverError, parse_header,
 };
-use common::{Dice, RaisedAtTheEnd, TestLane, Words, at, roles};
+use common::{Dice, Patience, RaisedAtTheEnd, TestLane, Words, at, roles};
 use proptest::prelude::*;
 use rstest::rstest;
 use zerocopy::{FromBytes, IntoBytes};
@@ -381,6 +381,7 @@ fn an_observer_survives_a_region_that_changes_while_it_reads() {
         });
         let _done = RaisedAtTheEnd(&done);
         let (mut seen, mut refused) = (0, 0);
+        let patience = Patience::new();
         let mut pixels = [0x55; 264];
         while seen < 2000 || refused < 20 {
             match observer.copy_newest(&mut pixels[..256], &mut []) {
@@ -391,6 +392,9 @@ fn an_observer_survives_a_region_that_changes_while_it_reads() {
                 Ok(None) | Err(_) => refused += 1,
             }
             assert_eq!(pixels[256..], [0x55; 8]);
+            if (seen + refused) % 16 == 0 {
+                patience.wait();
+            }
         }
     });
 }

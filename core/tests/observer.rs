@@ -5,12 +5,16 @@
 
 mod common;
 
+use core::hint::spin_loop;
 use core::sync::atomic::Ordering::{Relaxed, Release};
 use core::sync::atomic::{AtomicBool, fence};
 use std::thread;
 
 use camlane_core::{FrameMeta, Geometry, LaneState, ObserveError};
-use common::{READY, RETIRED, RaisedAtTheEnd, TestLane, WRITING, at, pattern, publish, publish_many, word};
+use common::{
+    Dice, FREE, Patience, READY, RETIRED, RaisedAtTheEnd, TestLane, WRITING, at, pattern, publish,
+    publish_many, word,
+};
 use rstest::rstest;
 
 #[test]
@@ -64,6 +68,7 @@ fn an_observer_sees_the_end() {
 
 #[rstest]
 #[case::being_written(|lane: &TestLane, at| lane.data.poke(at, word(0, WRITING)), Err(ObserveError::Contended))]
+#[case::dropped(|lane: &TestLane, at| lane.data.poke(at, word(0, FREE)), Err(ObserveError::Contended))]
 #[case::another_frame(|lane: &TestLane, at| lane.data.poke(at, word(6, READY)), Err(ObserveError::Contended))]
 #[case::retired_but_whole(|lane: &TestLane, at| lane.data.poke(at, word(5, RETIRED)), Ok(5))]
 #[case::longer_than_a_slot(|lane: &TestLane, at| lane.data.poke(at + at::LEN, 101), Err(ObserveError::Corrupt))]
@@ -81,75 +86,95 @@ fn what_cannot_be_checked_is_not_taken(
     assert_eq!(seen.map(|seen| seen.unwrap().number), found);
 }
 
-const SIZE: usize = 512;
+/// The frame's short number is that of no frame, which words without a frame carry too.
+#[rstest]
+#[case::free(FREE)]
+#[case::being_written(WRITING)]
+fn after_a_wrap_a_slot_without_a_frame_is_not_taken_for_the_newest(#[case] state: u32) {
+    let lane = TestLane::new(Geometry::new(100));
+    lane.pretend_published(1 << 30);
+    assert_eq!(lane.observer().peek_newest().unwrap().unwrap().number, 1 << 30);
+    lane.data.poke(lane.word_at(0), word(0, state));
+    assert_eq!(lane.observer().peek_newest(), Err(ObserveError::Contended));
+}
+
+const SIZE: usize = 4096;
 
 #[rstest]
-#[case::from_the_beginning(0)]
-#[case::across_a_wrap_of_short_numbers((1 << 30) - 2000)]
-#[case::across_a_wrap_of_low_halves((1 << 32) - 2000)]
-fn no_copy_is_torn_while_a_producer_runs_at_full_speed(#[case] start: u64) {
-    const COPIES: u32 = 500;
-    let lane = TestLane::new(Geometry::new(SIZE as u32).seats(1).pins(1).slots(32).user_bytes(4));
+#[case::from_the_beginning(0, 1)]
+#[case::across_a_wrap_of_short_numbers((1 << 30) - 500, 1)]
+#[case::across_a_wrap_of_low_halves((1 << 32) - 500, 1)]
+#[case::where_each_frame_is_a_lap_later_and_only_its_number_tells(7, 1 << 30)]
+fn no_copy_is_torn_while_a_producer_runs(#[case] start: u64, #[case] step: u64) {
+    const COPIES: u32 = 1500;
+    let lane = TestLane::new(Geometry::new(SIZE as u32).seats(1).pins(1).history(1).slots(2).user_bytes(4));
     let done = AtomicBool::new(false);
     thread::scope(|threads| {
-        threads.spawn(|| write_frames(&lane, start, &done));
+        threads.spawn(|| write_frames(&lane, start, step, &done));
         let _done = RaisedAtTheEnd(&done);
         let (mut pixels, mut user) = ([0; SIZE], [0; 4]);
         let (mut copies, mut last) = (0, 0);
+        let patience = Patience::new();
         while copies < COPIES {
             match lane.observer().copy_newest(&mut pixels, &mut user) {
                 Ok(Some(seen)) => {
-                    let mark = (seen.number as u32).to_le_bytes();
+                    let mark = mark(seen.number).to_le_bytes();
                     assert!(seen.number > start && seen.number >= last);
                     assert_eq!(seen.meta, described(seen.number));
                     assert_eq!(pixels[..], mark.repeat(SIZE / 4), "torn: {}", seen.number);
                     assert_eq!(user, mark);
                     if seen.number == last {
-                        thread::yield_now();
+                        patience.wait();
                     } else {
                         copies += 1;
                     }
                     last = seen.number;
                 }
-                Ok(None) | Err(ObserveError::Contended) => thread::yield_now(),
+                Ok(None) | Err(ObserveError::Contended) => patience.wait(),
                 Err(error) => panic!("{error}"),
             }
         }
     });
 }
 
+/// What every word of a frame holds: no two frames that follow one another have it in common.
+fn mark(number: u64) -> u32 {
+    (number ^ number >> 30) as u32
+}
+
 fn described(number: u64) -> FrameMeta {
     let mut meta = FrameMeta::bytes(SIZE as u32);
-    (meta.source_sequence, meta.user_len) = (number as u32, 4);
+    (meta.source_sequence, meta.user_len) = (mark(number), 4);
     meta
 }
 
 /// A producer of the test's own, from the description of the protocol and not from its code: one slot after another,
-/// every byte by an atomic store.
-fn write_frames(lane: &TestLane, start: u64, done: &AtomicBool) {
+/// every byte by an atomic store. It rests between two frames, for as long as a copy takes, more or less: so some copies
+/// can succeed, and the others are overtaken at every point.
+fn write_frames(lane: &TestLane, start: u64, step: u64, done: &AtomicBool) {
     let data = &lane.data;
+    let mut dice = Dice(5);
     let mut number = start;
     while !done.load(Relaxed) {
-        number += 1;
+        number += step;
         let slot = (number % u64::from(lane.shape.slots())) as u32;
         let descriptor = lane.word_at(slot);
         data.poke(descriptor, WRITING);
         fence(Release);
-        data.atomics(lane.payload_at(slot), SIZE).iter().for_each(|word| word.store(number as u32, Relaxed));
+        data.atomics(lane.payload_at(slot), SIZE).iter().for_each(|word| word.store(mark(number), Relaxed));
         lane.set_number(slot, number);
-        data.poke(descriptor + 0x100, number as u32);
+        data.poke(descriptor + 0x100, mark(number));
         // len, sequence, count of planes, user's bytes, rows and bytes of the plane
-        let meta = [
-            (at::LEN, SIZE as u32),
-            (0x20, number as u32),
-            (at::KINDS, 1 << 16),
-            (0x3c, 4),
-            (0x48, 1),
-            (0x4c, SIZE as u32),
-        ];
+        let (size, sequence) = (SIZE as u32, mark(number));
+        let meta =
+            [(at::LEN, size), (0x20, sequence), (at::KINDS, 1 << 16), (0x3c, 4), (0x48, 1), (0x4c, size)];
         meta.iter().for_each(|&(offset, value)| data.poke(descriptor + offset, value));
         data.atomics(descriptor, 4)[0].store(word(number, READY), Release);
         data.poke(lane.ring_at(number), slot);
         data.atomics(at::LATEST, 4)[0].store(word(number, READY), Release);
+        (0..dice.below(200)).for_each(|_| spin_loop());
+        if dice.below(16) == 0 {
+            thread::yield_now(); // where there are fewer cores than threads
+        }
     }
 }

@@ -2,13 +2,14 @@
 
 mod common;
 
+use core::sync::atomic::AtomicBool;
 use core::sync::atomic::Ordering::Relaxed;
 use std::collections::VecDeque;
 use std::thread;
 
 use camlane_core::stream::{StreamReader, StreamWriter, Written};
 use camlane_core::{Geometry, LaneState, StreamError};
-use common::{Dice, TestLane, at};
+use common::{Dice, Patience, RaisedAtTheEnd, TestLane, at};
 use rstest::rstest;
 
 /// A stream whose positions begin at `start`.
@@ -227,19 +228,23 @@ fn two_threads_pass_megabytes_and_every_byte_arrives_once(#[case] capacity: u32,
     // Byte n of the stream is n modulo 251, a prime, so that it is out of step with every ring.
     let cycle: Vec<u8> = (0..capacity as usize + 251).map(|index| (index % 251) as u8).collect();
     let expected = |position: usize, len: usize| &cycle[position % 251..][..len];
+    let over = AtomicBool::new(false);
     thread::scope(|threads| {
         threads.spawn(|| {
             let (mut writer, mut dice, mut sent) = (writer(&lane), Dice(11), 0);
-            while sent < total {
+            let patience = Patience::new();
+            while sent < total && !over.load(Relaxed) {
                 let most = (1 + dice.below(capacity as usize)).min(total - sent);
                 match writer.write(expected(sent, most)).unwrap().bytes {
-                    0 => thread::yield_now(),
+                    0 => patience.wait(),
                     bytes => sent += bytes as usize,
                 }
             }
             writer.close();
         });
+        let _over = RaisedAtTheEnd(&over);
         let (mut reader, mut dice, mut received) = (reader(&lane), Dice(13), 0);
+        let patience = Patience::new();
         loop {
             let closed = reader.state() == LaneState::Closed;
             let grant = reader.read().unwrap();
@@ -253,7 +258,7 @@ fn two_threads_pass_megabytes_and_every_byte_arrives_once(#[case] capacity: u32,
             let some = dice.below(len + 1) as u32;
             received += grant.release(some).unwrap().bytes as usize;
             if len == 0 {
-                thread::yield_now();
+                patience.wait();
             }
         }
         assert_eq!(received, total);

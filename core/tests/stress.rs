@@ -5,13 +5,13 @@
 
 mod common;
 
-use core::sync::atomic::Ordering::{Acquire, Relaxed};
+use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::mpsc;
 use std::thread;
 
 use camlane_core::{Consumer, Frame, FrameMeta, Geometry, Lane, LaneSpec, Producer, ReadError};
-use common::{READY, RaisedAtTheEnd, TestLane, at, word};
+use common::{Patience, RaisedAtTheEnd};
 use rstest::rstest;
 use zerocopy::IntoBytes;
 
@@ -57,13 +57,14 @@ impl Drop for Hunger<'_> {
 /// Publishes until nobody is hungry.
 fn produce(producer: &Producer<'_>, pictures: &Pictures, hungry: &AtomicU32, over: &AtomicBool) {
     let _over = RaisedAtTheEnd(over);
+    let patience = Patience::new();
     while hungry.load(Relaxed) > 0 {
         let Ok(mut loan) = producer.loan() else {
             assert!(
                 !producer.region().shape().never_starves(),
                 "a lane of sufficient size never drops a frame"
             );
-            thread::yield_now();
+            patience.wait();
             continue;
         };
         let number = producer.published() + 1;
@@ -72,7 +73,7 @@ fn produce(producer: &Producer<'_>, pictures: &Pictures, hungry: &AtomicU32, ove
         meta.source_sequence = number as u32;
         assert_eq!(producer.publish(loan, &meta).unwrap().number, number);
         if number.is_multiple_of(32) {
-            thread::yield_now(); // where there are fewer cores than threads
+            patience.wait(); // a turn for the others, where there are fewer cores than threads
         }
     }
 }
@@ -92,6 +93,7 @@ fn read(consumer: &Consumer<'_>, habit: Habit, frames: u64, pictures: &Pictures,
     let mut held: Option<Frame<'_>> = None;
     let mut seen = 0;
     let mut last = 0;
+    let patience = Patience::new();
     while seen < frames && !over.load(Relaxed) {
         let found = match habit {
             Habit::EveryFrame => consumer.next(),
@@ -101,7 +103,7 @@ fn read(consumer: &Consumer<'_>, habit: Habit, frames: u64, pictures: &Pictures,
         let frame = match found {
             Ok(Some(frame)) => frame,
             Ok(None) | Err(ReadError::Contended) => {
-                thread::yield_now();
+                patience.wait();
                 continue;
             }
             Err(error) => panic!("{error}"),
@@ -180,47 +182,14 @@ fn frames_that_are_dropped_elsewhere_come_back_while_the_producer_runs() {
         let _hunger = Hunger(hungry);
         let (send, receive) = mpsc::channel::<Frame<'_>>();
         threads.spawn(move || receive.iter().for_each(|frame| pictures.check(&frame)));
+        let patience = Patience::new();
         while consumer.delivered() < FRAMES && !over.load(Relaxed) {
             match consumer.latest() {
                 Ok(Some(frame)) => send.send(frame).unwrap(),
-                Ok(None) | Err(ReadError::Contended | ReadError::AllPinned { .. }) => thread::yield_now(),
+                Ok(None) | Err(ReadError::Contended | ReadError::AllPinned { .. }) => patience.wait(),
                 Err(error) => panic!("{error}"),
             }
         }
     });
     assert_eq!((consumer.delivered(), consumer.held()), (FRAMES, 0));
-}
-
-#[test]
-fn at_every_moment_the_announced_frame_and_its_history_are_ready() {
-    const HISTORY: u64 = 3;
-    let lane = TestLane::new(Geometry::new(SIZE as u32).seats(1).pins(1).history(HISTORY as u32).slots(8));
-    let producer = lane.producer();
-    let pictures = Pictures::new();
-    let (hungry, over) = (AtomicU32::new(1), AtomicBool::new(false));
-    let load = |offset: usize| lane.data.atomics(offset, 4)[0].load(Acquire);
-    thread::scope(|threads| {
-        let _hunger = Hunger(&hungry);
-        threads.spawn(|| {
-            let producer = producer; // moved: it is not `Sync`
-            produce(&producer, &pictures, &hungry, &over);
-        });
-        let (mut looks, mut last) = (0, 0);
-        while looks < 20_000 && !over.load(Relaxed) {
-            let latest = load(at::LATEST);
-            let number = u64::from(latest >> 2);
-            // The newest first: if it were announced too soon, it would be ready in a moment.
-            let history = (number.saturating_sub(HISTORY) + 1..=number).rev();
-            let words: Vec<u32> =
-                history.clone().map(|back| load(lane.word_at(load(lane.ring_at(back))))).collect();
-            // Retired only after the next one was announced: so if none was, all of them were ready.
-            if number == last || load(at::LATEST) != latest {
-                thread::yield_now();
-                continue;
-            }
-            let expected: Vec<u32> = history.map(|back| word(back, READY)).collect();
-            assert_eq!(words, expected, "frame {number} is announced");
-            (looks, last) = (looks + 1, number);
-        }
-    });
 }

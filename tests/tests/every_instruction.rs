@@ -11,9 +11,7 @@ use std::cell::Cell;
 use std::num::NonZeroUsize;
 use std::ptr::NonNull;
 
-use camlane_core::{
-    Consumer, FrameMeta, Geometry, Lane, LaneSpec, Memory, Producer, Region, Seats, Shape,
-};
+use camlane_core::{Consumer, FrameMeta, Geometry, Lane, LaneSpec, Memory, Producer, Region, Seats, Shape};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous};
 use nix::sys::ptrace;
 use nix::sys::signal::{Signal, raise};
@@ -42,7 +40,8 @@ fn publish(producer: &Producer<'_>) -> u64 {
     let mut loan = producer.loan().expect("a loan always succeeds: N = S * K + H + W");
     loan.copy_from_slice(&pixels(number));
     let mut meta = FrameMeta::bytes(SLOT as u32);
-    (meta.capture_ns, meta.publish_ns, meta.source_sequence) = (number << 32 | number, !number, number as u32);
+    (meta.capture_ns, meta.publish_ns, meta.source_sequence) =
+        (number << 32 | number, !number, number as u32);
     (meta.layout.width, meta.layout.height, meta.flags.0) = (number as u32, !number as u32, number as u32);
     producer.publish(loan, &meta).unwrap().number
 }
@@ -130,8 +129,10 @@ impl<'a> Survivors<'a> {
 
     fn sit_down(&self, seat: u32) -> Consumer<'a> {
         let offset = (seat * shape().seat_stride()) as usize;
-        // SAFETY: inside the seats; reached through camlane only.
-        let memory = unsafe { Memory::from_raw(self.seats_base.add(offset), shape().seat_stride() as usize) };
+        // SAFETY: the seat lies inside the copy.
+        let base = unsafe { self.seats_base.add(offset) };
+        // SAFETY: reached through camlane only, as long as the copy lives.
+        let memory = unsafe { Memory::from_raw(base, shape().seat_stride() as usize) };
         let seat = Seats::attach_one(&memory, &self.region, seat).unwrap();
         // SAFETY: a private copy: nobody else sits there.
         Consumer::new(unsafe { self.region.seat_role(seat) }, 1)
@@ -146,7 +147,8 @@ fn word(bytes: &[u8], at: usize) -> u32 {
 fn held_payloads(bytes: &[u8]) -> Vec<(usize, Vec<u8>)> {
     let (desc_off, seats_off) = (word(bytes, 0x4c) as usize, word(bytes, 0x60) as usize);
     let cells = (0..2).flat_map(|seat| (0..2).map(move |cell| seats_off + seat * 192 + 0x80 + 4 * cell));
-    let slots = cells.map(|at| word(bytes, at) & 0xffff).filter(|&slot| slot != 0).map(|slot| slot as usize - 1);
+    let slots =
+        cells.map(|at| word(bytes, at) & 0xffff).filter(|&slot| slot != 0).map(|slot| slot as usize - 1);
     let framed = slots.filter(|slot| matches!(word(bytes, desc_off + 256 * slot) & 3, 1 | 2));
     framed
         .map(|slot| {
@@ -307,7 +309,8 @@ fn a_consumer_can_die_at_any_instruction_and_its_seat_is_given_to_another() {
         assert_eq!(survivors.seats.in_use().count(), 0);
         // Reclaimed, every slot that is not in the history can be lent at once.
         let successor = survivors.take_over();
-        let loans: Vec<_> = (0..shape().slots() - HISTORY as u32).map(|_| successor.loan().unwrap()).collect();
+        let loans: Vec<_> =
+            (0..shape().slots() - HISTORY as u32).map(|_| successor.loan().unwrap()).collect();
         drop(loans);
         check_newest(&survivors, newest + 3 * u64::from(shape().slots()));
     });

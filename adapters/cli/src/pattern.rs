@@ -16,8 +16,8 @@
 //! wrong byte, row padding included; and because the tag makes every row of a frame differ from the same row
 //! of the 65,535 frames before and after, it finds any mixture of two of them.
 
-use camlane_convert::shape::{Sample, Shape, shape, site};
 use camlane::format::{FrameLayout, PixelFormat};
+use camlane_convert::shape::{Sample, Shape, shape, site};
 
 /// Identifies one frame of the pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

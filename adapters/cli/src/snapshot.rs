@@ -7,9 +7,9 @@ use anyhow::Context as _;
 use camlane::{FrameMeta, PixelFormat};
 
 use crate::commands::Usage;
-use camlane_convert::{self as convert, Colour};
 use crate::describe::FrameFacts;
 use crate::image;
+use camlane_convert::{self as convert, Colour};
 
 /// What a file shall hold.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -60,8 +60,23 @@ fn goes_through(lane: &str, file: &Path, pixel_format: &str, align: &str, frames
     let history = frames.to_string();
     let source = file.display().to_string();
     let publish = [
-        "--from", &source, "--format", pixel_format, "--align", align, "--rate", "500", "--history", &history,
-        "--seats", "3", "--pins", "1", "--wait-for", "3", "--json",
+        "--from",
+        &source,
+        "--format",
+        pixel_format,
+        "--align",
+        align,
+        "--rate",
+        "500",
+        "--history",
+        &history,
+        "--seats",
+        "3",
+        "--pins",
+        "1",
+        "--wait-for",
+        "3",
+        "--json",
     ];
     let mut producer = Killed(camlane(&lane, "publish", &publish).stdout(Stdio::null()).spawn().unwrap());
     let watch = ["--every", "--raw", "--until-end", "--timeout", "60"];

@@ -205,7 +205,8 @@ impl Attachment {
             }
         };
         let (seat, stride) = (lock.seat, u64::from(shape.seat_stride()));
-        let page = Mapping::new(&seats, &seats_object, u64::from(seat) * stride, stride, Access::Write, true)?;
+        let page =
+            Mapping::new(&seats, &seats_object, u64::from(seat) * stride, stride, Access::Write, true)?;
         Self::occupy(data, seat, page, Proof::Lock(lock), opening.from_the_first).map_err(unusable)
     }
 
@@ -232,8 +233,11 @@ impl Attachment {
         // which belongs to this incarnation.
         let role = unsafe { data.region.seat_role(words) };
         let pid = std::process::id();
-        let consumer =
-            if from_the_first { core::Consumer::from_the_first(role, pid) } else { core::Consumer::new(role, pid) };
+        let consumer = if from_the_first {
+            core::Consumer::from_the_first(role, pid)
+        } else {
+            core::Consumer::new(role, pid)
+        };
         let consumer = ManuallyDrop::new(consumer);
         Ok(Arc::new(Self { consumer, seat, owner: Owner::current(), data, _page: page, proof }))
     }

@@ -255,7 +255,8 @@ impl Consumer {
             if let Some(frame) = self.try_next()? {
                 return Ok(frame);
             }
-            let left = deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
+            let left =
+                deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
             self.check_the_producer(left)?;
             if left.is_zero() {
                 return Err(WaitError::TimedOut);
@@ -420,7 +421,8 @@ pub fn wait_any(consumers: &mut [&mut Consumer], timeout: Duration) -> Result<(u
                 return Ok((index, frame));
             }
         }
-        let left = deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
+        let left =
+            deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
         for consumer in consumers.iter_mut() {
             let told = consumer.told_gone;
             match consumer.check_the_producer(left) {
@@ -438,7 +440,8 @@ pub fn wait_any(consumers: &mut [&mut Consumer], timeout: Duration) -> Result<(u
             .collect();
         let Some(asleep) = asleep else { continue };
         let words: Vec<_> = asleep.iter().map(|asleep| (asleep.word(), asleep.expected())).collect();
-        let limit = left.min(if consumers.iter().any(|c| c.told_gone) { LOOK_FOR_SUCCESSOR } else { LOOK_AROUND });
+        let limit =
+            left.min(if consumers.iter().any(|c| c.told_gone) { LOOK_FOR_SUCCESSOR } else { LOOK_AROUND });
         if !futex::wait_any(&words, limit) {
             // Before Linux 5.16: a look at each every millisecond.
             std::thread::sleep(limit.min(Duration::from_millis(1)));

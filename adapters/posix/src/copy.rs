@@ -60,13 +60,23 @@ impl Loan {
     /// # Errors
     /// [`Error::Layout`] if a layout does not fit its bytes, [`Error::Size`] if the two are not the same picture; nothing
     /// was copied.
-    pub fn copy_rows_from(&mut self, to: &FrameLayout, frame: &[u8], from: &FrameLayout) -> Result<(), Error> {
+    pub fn copy_rows_from(
+        &mut self,
+        to: &FrameLayout,
+        frame: &[u8],
+        from: &FrameLayout,
+    ) -> Result<(), Error> {
         from.check(u32::try_from(frame.len()).unwrap_or(u32::MAX))?;
         to.check(u32::try_from(self.len()).unwrap_or(u32::MAX))?;
-        let same = (to.format, to.width, to.height, to.count) == (from.format, from.width, from.height, from.count);
+        let same =
+            (to.format, to.width, to.height, to.count) == (from.format, from.width, from.height, from.count);
         if !same || to.format.is_compressed() && to.bytes < from.bytes {
             let (needed, found) = (from.bytes as usize, to.bytes as usize);
-            return Err(Error::Size { what: "source and slot are laid out for different pictures", needed, found });
+            return Err(Error::Size {
+                what: "source and slot are laid out for different pictures",
+                needed,
+                found,
+            });
         }
         if to.planes() == from.planes() {
             return self.copy_from(&frame[..from.bytes as usize]);

@@ -2,7 +2,9 @@
 
 use std::io;
 
-use camlane_core::{AttachError, CreateError, GeometryError, LayoutError, LoanError, PublishError, ReadError, StreamError};
+use camlane_core::{
+    AttachError, CreateError, GeometryError, LayoutError, LoanError, PublishError, ReadError, StreamError,
+};
 
 /// Whatever can go wrong with a lane.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +47,9 @@ pub enum Error {
         source: AttachError,
     },
     /// All seats are taken by living consumers.
-    #[error("all {seats} seats of lane '{lane}' are taken ({holders}): stop a consumer, observe instead, or create the lane with more seats")]
+    #[error(
+        "all {seats} seats of lane '{lane}' are taken ({holders}): stop a consumer, observe instead, or create the lane with more seats"
+    )]
     SeatsTaken {
         /// The lane.
         lane: String,
@@ -70,7 +74,9 @@ pub enum Error {
         total: u64,
     },
     /// Permission was denied.
-    #[error("permission denied to {operation} {object} ({owner}): run as that user or group, or let its producer create the lane with group access")]
+    #[error(
+        "permission denied to {operation} {object} ({owner}): run as that user or group, or let its producer create the lane with group access"
+    )]
     Permission {
         /// What was tried.
         operation: &'static str,

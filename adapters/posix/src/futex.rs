@@ -14,7 +14,9 @@ pub(crate) fn wait(word: &AtomicU32, expected: u32, timeout: Duration) {
     let timeout = timespec(timeout);
     let null = std::ptr::null::<u32>();
     // SAFETY: the word is alive and 4-byte aligned (a reference); the time is a valid timespec; the kernel only reads.
-    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, expected, &raw const timeout, null, 0) };
+    unsafe {
+        libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, expected, &raw const timeout, null, 0)
+    };
 }
 
 /// Wakes everybody who sleeps on the word.

@@ -124,7 +124,9 @@ fn look_named(name: &LaneName) -> (Health, Result<Data, Error>) {
         Err(error) => return (Health::Unusable, Err(error)),
     };
     let health = match LockFile::open(&name.object(Part::Lock), None) {
-        Ok(Some(lock)) if lock.is_held(lock::PRODUCER) && data.region.state() == LaneState::Live => Health::Running,
+        Ok(Some(lock)) if lock.is_held(lock::PRODUCER) && data.region.state() == LaneState::Live => {
+            Health::Running
+        }
         Ok(_) => Health::Stale,
         Err(_) => Health::Unknown,
     };

@@ -47,7 +47,8 @@ impl Mapping {
             Access::Read => ProtFlags::PROT_READ,
             Access::Write => ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
         };
-        let flags = if populate { MapFlags::MAP_SHARED | MapFlags::MAP_POPULATE } else { MapFlags::MAP_SHARED };
+        let flags =
+            if populate { MapFlags::MAP_SHARED | MapFlags::MAP_POPULATE } else { MapFlags::MAP_SHARED };
         // SAFETY: the kernel chooses the address, so nothing that exists is replaced.
         let base = unsafe { mmap(None, len, protection, flags, fd, offset) }.map_err(fail)?.cast();
         Ok(Self { base, len })

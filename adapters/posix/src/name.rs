@@ -22,7 +22,9 @@ impl LaneName {
             "it is empty".to_owned()
         } else if bare.len() > MAX_NAME {
             format!("it has {} bytes, at most {MAX_NAME} are allowed", bare.len())
-        } else if let Some(odd) = bare.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))) {
+        } else if let Some(odd) =
+            bare.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-')))
+        {
             format!("{odd:?} is not allowed, only letters, digits, '_' and '-'")
         } else {
             return Ok(Self(bare.to_owned()));

@@ -159,7 +159,11 @@ impl Observer {
     ///
     /// # Errors
     /// [`ObserveError`]; `TooSmall` tells how much room for pixels the frame needs.
-    pub fn copy_newest_into(&self, pixels: &mut [u8], user: &mut [u8]) -> Result<Option<Observed>, ObserveError> {
+    pub fn copy_newest_into(
+        &self,
+        pixels: &mut [u8],
+        user: &mut [u8],
+    ) -> Result<Option<Observed>, ObserveError> {
         self.look();
         self.core.copy_newest(pixels, user)
     }

@@ -180,7 +180,12 @@ impl LaneOptions {
         Ok(self.geometry.in_place().shape()?)
     }
 
-    pub(crate) fn info<'s>(&'s self, name: &'s LaneName, boot_id: [u8; 16], clocks: ClockOffsets) -> InfoSpec<'s> {
+    pub(crate) fn info<'s>(
+        &'s self,
+        name: &'s LaneName,
+        boot_id: [u8; 16],
+        clocks: ClockOffsets,
+    ) -> InfoSpec<'s> {
         InfoSpec {
             name: name.as_str(),
             frame_id: &self.frame_id,

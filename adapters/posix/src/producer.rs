@@ -6,7 +6,9 @@ use std::ops::{Deref, DerefMut};
 use std::path::Path;
 use std::sync::Arc;
 
-use camlane_core::{self as core, AttachError, FrameMeta, LaneSpec, LaneState, PublishError, Region, Seats, Shape};
+use camlane_core::{
+    self as core, AttachError, FrameMeta, LaneSpec, LaneState, PublishError, Region, Seats, Shape,
+};
 use nix::sys::stat::Mode;
 
 use crate::address::Address;
@@ -94,7 +96,12 @@ impl Producer {
             None => Self::create_named(address, options),
             Some(path) => Self::create_sealed(address.clone(), path, options),
         }?;
-        log::info!("lane '{}': {} slots of {} bytes", this.address, this.shape().slots(), this.shape().slot_size());
+        log::info!(
+            "lane '{}': {} slots of {} bytes",
+            this.address,
+            this.shape().slots(),
+            this.shape().slot_size()
+        );
         Ok(this)
     }
 
@@ -106,16 +113,22 @@ impl Producer {
         let mut seats = Object::stage(&seats_name, shape.seats_len(), options.sharing.seats_mode())?;
         let mut data = Object::stage(&data_name, shape.data_len(), options.sharing.data_mode())?;
         let seats_map = Mapping::new(&seats.fd, seats.name(), 0, shape.seats_len(), Access::Write, true)?;
-        let data_map = Mapping::new(&data.fd, data.name(), 0, shape.data_len(), Access::Write, !options.huge_pages)?;
+        let data_map =
+            Mapping::new(&data.fd, data.name(), 0, shape.data_len(), Access::Write, !options.huge_pages)?;
         if options.huge_pages {
             data_map.advise_huge_pages();
         }
         let incarnation = random_incarnation()?;
         // SAFETY: `Shared` drops core's producer before the mapping; the object is new, so nothing is in use there.
         let core_seats = Seats::create(unsafe { seats_map.memory() }, &shape, incarnation)?;
-        let shared = Shared::new(name, options, incarnation, data_map, core_seats, SeatMemory::Object {
-            _mapping: seats_map,
-        })?;
+        let shared = Shared::new(
+            name,
+            options,
+            incarnation,
+            data_map,
+            core_seats,
+            SeatMemory::Object { _mapping: seats_map },
+        )?;
         let keeper = Keeper::start(name, shared.core.region(), core_seats)?;
         seats.publish(&seats_name)?; // seats first: data carries the incarnation that seats must match
         data.publish(&data_name)?;

@@ -98,7 +98,9 @@ pub(crate) fn rename(staged: &str, fd: &OwnedFd, object: &str) -> Result<bool, E
     }
     match std::fs::rename(file_of(staged), file_of(object)) {
         Ok(()) => Ok(true),
-        Err(error) => Err(Error::system("rename to", object, Errno::from_raw(error.raw_os_error().unwrap_or(0)))),
+        Err(error) => {
+            Err(Error::system("rename to", object, Errno::from_raw(error.raw_os_error().unwrap_or(0))))
+        }
     }
 }
 
@@ -128,8 +130,8 @@ pub struct Space {
 /// # Errors
 /// [`Error::System`] if /dev/shm cannot be asked.
 pub fn space() -> Result<Space, Error> {
-    let stat =
-        nix::sys::statvfs::statvfs(SHM_DIR).map_err(|errno| Error::system("ask the size of", SHM_DIR, errno))?;
+    let stat = nix::sys::statvfs::statvfs(SHM_DIR)
+        .map_err(|errno| Error::system("ask the size of", SHM_DIR, errno))?;
     let unit = stat.fragment_size();
     Ok(Space { free: stat.blocks_available() * unit, total: stat.blocks() * unit })
 }

@@ -6,9 +6,7 @@
 use std::time::{Duration, Instant};
 
 use camlane_core::stream as core;
-use camlane_core::{
-    AttachError, Geometry, LaneSpec, LaneState, Region, Seats, Shape, StreamError,
-};
+use camlane_core::{AttachError, Geometry, LaneSpec, LaneState, Region, Seats, Shape, StreamError};
 
 use crate::attachment::Data;
 use crate::clock;
@@ -18,8 +16,8 @@ use crate::futex;
 use crate::lock::{self, LockFile};
 use crate::mapping::{Access, Mapping};
 use crate::name::{LaneName, Part};
-use crate::options::{LaneOptions, Sharing, page_size};
 use crate::object::Object;
+use crate::options::{LaneOptions, Sharing, page_size};
 use crate::producer::{Old, claim, random_incarnation};
 use crate::{process, shm};
 

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use camlane::{Consumer, Error, FrameMeta, Health, LaneOptions, LaneStatus, Observer, Policy, Producer, WaitError};
+use camlane::{
+    Consumer, Error, FrameMeta, Health, LaneOptions, LaneStatus, Observer, Policy, Producer, WaitError,
+};
 
 const WAIT: Duration = Duration::from_secs(20);
 

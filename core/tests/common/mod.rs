@@ -11,6 +11,9 @@ pub(crate) mod world;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicBool, AtomicU32};
+use core::time::Duration;
+use std::thread;
+use std::time::Instant;
 
 use camlane_core::layout::Seat;
 use camlane_core::{
@@ -323,6 +326,20 @@ pub(crate) struct RaisedAtTheEnd<'f>(pub(crate) &'f AtomicBool);
 impl Drop for RaisedAtTheEnd<'_> {
     fn drop(&mut self) {
         self.0.store(true, Relaxed);
+    }
+}
+
+/// Gives other threads a turn, and ends a test that waits for what will never come.
+pub(crate) struct Patience(Instant);
+
+impl Patience {
+    pub(crate) fn new() -> Self {
+        Self(Instant::now())
+    }
+
+    pub(crate) fn wait(&self) {
+        assert!(self.0.elapsed() < Duration::from_secs(60), "what is awaited does not come");
+        thread::yield_now();
     }
 }
 

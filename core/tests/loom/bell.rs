@@ -51,7 +51,8 @@ fn what_was_published_before_an_end_is_seen_before_the_end() {
         let (producer, consumer) = (lane.producer_at(1), lane.consumer(0));
         let reader = thread::spawn(move || {
             let ended = consumer.state() == LaneState::Closed;
-            let newest = consumer.latest().expect("nobody overtakes within the history").map(|frame| frame.number());
+            let newest =
+                consumer.latest().expect("nobody overtakes within the history").map(|frame| frame.number());
             assert!(!ended || newest == Some(2), "END BEFORE THE LAST FRAME");
         });
         let _ = lane.publish(&producer);

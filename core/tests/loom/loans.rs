@@ -2,7 +2,7 @@
 
 use std::mem::forget;
 
-use camlane_core::{Consumer, Geometry, ReadError};
+use camlane_core::{Consumer, FrameMeta, Geometry, ReadError};
 use loom::thread;
 
 use crate::{Camera, Kept, Lane, explore};
@@ -14,13 +14,14 @@ fn a_loan_may_end_on_another_thread_than_its_producer() {
     explore("a loan dropped elsewhere", 30, None, || {
         let lane = Lane::new(TIGHT.loans(2));
         let lane = lane.get();
-        let producer = Kept::new(lane.producer_at(1));
+        let (producer, consumer) = (Kept::new(lane.producer_at(1)), lane.consumer(0));
         let loan = producer.get().loan().expect("NO FREE SLOT");
         let elsewhere = thread::spawn(move || lane.fill(&loan, 0));
-        for _ in 0..4 {
-            let _ = lane.publish(&producer);
+        for _ in 0..3 {
+            let _ = lane.publish(&producer); // the last one in the loan's slot, if that is free by then
         }
         elsewhere.join().expect("no panic");
+        lane.find_newest(&consumer, 4);
     });
 }
 
@@ -42,7 +43,7 @@ fn a_frame_may_be_filled_on_another_thread_than_its_producer() {
         });
         let _ = lane.publish(&producer);
         let loan = elsewhere.join().expect("no panic");
-        let _ = producer.publish(loan, &camlane_core::FrameMeta::bytes(1)).expect("the loan is ours");
+        let _ = producer.publish(loan, &FrameMeta::bytes(1)).expect("the loan is ours");
         reader.join().expect("no panic");
     });
 }
@@ -78,11 +79,11 @@ fn the_seat_of_a_dead_reader_is_cleared_while_the_producer_runs() {
 
 #[test]
 fn a_new_producer_honours_the_pins_that_it_finds() {
-    explore("a producer taken over", 2, Some(3), || {
+    explore("a lane taken over across the wrap", 2, Some(3), || {
         let lane = Lane::new(TIGHT);
         let lane = lane.get();
-        let (dead, consumer) = (lane.producer_at(1), lane.consumer(0));
-        let _ = lane.publish(&dead);
+        let (dead, consumer) = (lane.producer_at(3), lane.consumer(0));
+        let _ = lane.publish(&dead); // frame 4, whose short number is 0
         let loan = dead.loan().expect("NO FREE SLOT");
         lane.fill(&loan, 0);
         forget(loan);
@@ -93,7 +94,7 @@ fn a_new_producer_honours_the_pins_that_it_finds() {
             }
         });
         let producer = Camera::take_over(lane.words.producer()).expect("the frames are whole");
-        for number in 3..=5 {
+        for number in 5..=7 {
             assert_eq!(lane.publish(&producer).number, number);
         }
         reader.join().expect("no panic");

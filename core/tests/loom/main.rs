@@ -38,7 +38,8 @@ fn explore(case: &str, bits: u32, preemptions: Option<usize>, body: impl Fn() + 
         counter.fetch_add(1, Relaxed);
         body();
     });
-    let bound = builder.preemption_bound.map_or("exhausted".into(), |bound| format!("up to {bound} preemptions"));
+    let bound =
+        builder.preemption_bound.map_or("exhausted".into(), |bound| format!("up to {bound} preemptions"));
     let (executions, seconds) = (executions.load(Relaxed), started.elapsed().as_secs_f64());
     println!("loom: {executions:>8} executions {seconds:>6.1} s  {bound:<19} {case}");
 }
@@ -125,5 +126,12 @@ impl Lane {
             // SAFETY: loom panics if a write is not ordered with this read.
             assert_eq!(unsafe { *pixels }, frame.number(), "TORN OR WRONG FRAME");
         });
+    }
+
+    /// Checks that at rest the newest frame can be read, whatever happened before.
+    fn find_newest(&self, consumer: &Consumer<'_>, published: u64) {
+        let newest = consumer.newest().ok().flatten().expect("NEWEST FRAME IS GONE");
+        assert_eq!(newest.number(), published, "NEWEST FRAME IS GONE");
+        self.look(&newest);
     }
 }

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use camlane_tests::peer::Peer;
 
 mod header24;
 mod in_place;
+mod pages;
 mod sharesync;
 mod text;
 mod window;
@@ -103,6 +104,15 @@ fn run(source_file: &'static str, arguments: &[&str]) -> Peer {
     let ready = peer.answer().map(|reply| reply.0).unwrap_or_default();
     assert!(ready.starts_with("ok"), "{source_file} {arguments:?}: {ready:?}");
     peer
+}
+
+/// Ends the other threads of a test when it ends, also by a panic: a scope would wait for them for ever.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Kills a process that this test holds no `Peer` of any more when it returns.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use camlane::legacy::{Error, Object, Opened, Text};
 use rstest::rstest;
 
-use super::{TestObject, run};
+use super::{Ends, TestObject, run};
 
 #[test]
 fn whoever_comes_first_creates_and_both_sides_read_what_the_other_wrote() {
@@ -93,8 +93,8 @@ fn a_message_is_never_seen_half_written() {
             }
         });
         let reader = Text::open(&object).unwrap();
+        let _ends = Ends(&done);
         let seen: Vec<_> = (0..200).map(|_| reader.get()).collect();
-        done.store(true, Ordering::Relaxed);
         for message in seen {
             assert!(messages.contains(&message.unwrap()));
         }

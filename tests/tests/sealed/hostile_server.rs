@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -363,15 +363,29 @@ fn fill(place: &Place) -> Vec<OwnedFd> {
 
 #[test]
 fn an_observer_of_a_server_that_sends_notices_without_end_still_returns() {
+    const LOOKS: usize = 100;
     let genuine = Genuine::copied();
     let data = for_reading(&memfd(&genuine.data, ALL));
+    let sent = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&sent);
     let server = Server::start(Box::new(move |socket| {
         let _ = raw::tell(socket, &raw::welcome(0, 0, 2), &[data.as_raw_fd()]);
-        while raw::tell(socket, &[1], &[]).is_ok() {}
+        let flood = || {
+            while raw::tell(socket, &[1], &[]).is_ok() {
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        thread::scope(|scope| (0..3).for_each(|_| drop(scope.spawn(flood))));
     }));
     let mut observer = peer();
     observer.must(&format!("observe {}", server.place.address()));
-    for _ in 0..20 {
+
+    for _ in 0..LOOKS {
         observer.must("look 1000");
     }
+    let sent = sent.load(Ordering::Relaxed);
+    eprintln!("{sent} notices in {LOOKS} looks");
+    assert!(sent > 2_000, "{sent} notices are no flood");
+    // The socket's buffer holds some hundreds.
+    assert!(sent < 64 * LOOKS + 2_000, "{sent} notices in {LOOKS} looks, which take 64 each");
 }

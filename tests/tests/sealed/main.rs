@@ -4,6 +4,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
 use camlane::{Error, FrameMeta, LaneOptions};
 use camlane_tests::pattern::Source;
@@ -70,4 +71,14 @@ fn is_root() -> bool {
         camlane_tests::skip::skipped("needs root, to become other users");
     }
     root
+}
+
+/// Tells whether strace(1) works here; says so aloud if not.
+fn can_trace() -> bool {
+    let able = Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).stderr(Stdio::null()).status();
+    let able = able.is_ok_and(|status| status.success());
+    if !able {
+        camlane_tests::skip::skipped("strace is missing or may not trace (apt install strace)");
+    }
+    able
 }

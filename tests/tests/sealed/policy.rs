@@ -95,3 +95,43 @@ fn the_socket_has_the_mode_that_its_policy_needs_whatever_the_umask() {
         assert_eq!(found, mode, "umask {umask}");
     }
 }
+
+#[rstest]
+#[case::that_is_not_there(None, "ok")]
+#[case::of_its_own(Some((54321, 0o755)), "ok")]
+#[case::of_root(Some((0, 0o755)), "error")]
+#[case::of_another_user(Some((4242, 0o755)), "error Permission")]
+#[case::that_others_can_write(Some((54321, 0o777)), "error Permission")]
+fn a_producer_without_a_run_time_directory_takes_one_under_tmp(
+    #[case] before: Option<(u32, u32)>,
+    #[case] expected: &str,
+) {
+    static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if !is_root() {
+        return;
+    }
+    let dir = std::path::Path::new("/tmp/camlane-54321");
+    let _ = std::fs::remove_dir_all(dir);
+    if let Some((owner, mode)) = before {
+        std::fs::create_dir(dir).unwrap();
+        std::fs::set_permissions(dir, PermissionsExt::from_mode(mode)).unwrap();
+        chown(dir, Some(owner), None).unwrap();
+    }
+    let mut producer =
+        Peer::run(std::process::Command::new(env!("CARGO_BIN_EXE_peer")).env_remove("XDG_RUNTIME_DIR"));
+    producer.must("user 54321 54321");
+    producer.must("umask 000");
+    let answer = producer.ask("create sealed:cam");
+    if answer.word() == "ok" {
+        assert_eq!(std::fs::metadata(dir).unwrap().permissions().mode() & 0o777, 0o755);
+        assert!(
+            Consumer::open("sealed:/tmp/camlane-54321/cam.sock").is_err(),
+            "root trusts no other user unasked"
+        );
+        producer.must("open sealed:cam");
+    }
+    drop(producer);
+    let _ = std::fs::remove_dir_all(dir);
+    assert!(answer.0.starts_with(expected), "{answer:?}");
+}

@@ -1,21 +1,19 @@
 //! Thousands who sleep on the bell: waking them is not the camera's work.
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use camlane_tests::peer::Peer;
 use camlane_tests::raw::{OBSERVE, PIN};
-use camlane_tests::skip::skipped;
 
-use crate::{Place, peer};
+use crate::{Place, can_trace, peer};
 
 const WAITERS: usize = 2_000;
 const FRAMES: usize = 50;
 
 #[test]
 fn with_two_thousand_waiters_the_cameras_thread_wakes_nobody_itself() {
-    let able = Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).stderr(Stdio::null()).status();
-    if !able.is_ok_and(|status| status.success()) {
-        return skipped("strace is missing or may not trace (apt install strace)");
+    if !can_trace() {
+        return;
     }
     let place = Place::new();
     let log = place.dir.path().join("trace");

@@ -17,9 +17,9 @@ use serde::Serialize;
 
 use crate::commands::header24::{self, News};
 use crate::commands::{self, Usage};
-use camlane_convert::{self as convert, Pixels};
 use crate::output::Output;
 use crate::{snapshot, stop};
+use camlane_convert::{self as convert, Pixels};
 
 /// Bytes of a native stream that the bridge makes.
 const CAPACITY: u32 = 1 << 20;

@@ -3,8 +3,8 @@
 use super::input::Feed;
 use super::piped::{Opener, Piped};
 use super::{Source as _, SourceError, SourceOptions};
-use camlane_convert::shape::{Shape, shape};
 use camlane::format::PixelFormat;
+use camlane_convert::shape::{Shape, shape};
 use core::time::Duration;
 use std::io::{self, Read};
 use std::os::unix::process::CommandExt as _;

@@ -1,8 +1,8 @@
 //! PNG and JPEG files: decoded into the slot, or published as they are.
 
 use super::{Filled, Source, SourceError, SourceOptions, Stream, fits, input};
-use camlane_convert::image::{Image, ImageError};
 use camlane::format::{FrameLayout, PixelFormat};
+use camlane_convert::image::{Image, ImageError};
 use core::sync::atomic::Ordering;
 use std::fs::File;
 use std::io::{self, BufReader};
@@ -140,8 +140,8 @@ fn blob(path: &Path, options: &SourceOptions) -> Result<(File, FrameLayout), Sou
 #[cfg(test)]
 mod tests {
     use super::*;
-    use camlane_convert::{Picture, Pixels};
     use crate::image::write_png;
+    use camlane_convert::{Picture, Pixels};
     use rstest::rstest;
     use std::fs;
 

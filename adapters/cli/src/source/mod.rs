@@ -10,8 +10,8 @@ mod pattern;
 mod piped;
 mod y4m;
 
-use camlane_convert::image::ImageError;
 use camlane::format::{FrameLayout, LayoutError, PixelFormat};
+use camlane_convert::image::ImageError;
 use core::sync::atomic::AtomicBool;
 use std::io;
 use std::path::{Path, PathBuf};

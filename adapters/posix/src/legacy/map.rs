@@ -1,19 +1,15 @@
-//! Mappings of bytes that other programs write at will. The unsafe code here is `mmap`, `munmap` and `msync`, and the
-//! atomic loads and stores by which such bytes are copied in and out.
-//!
-//! Other processes, and other mappings of this one, may write these bytes at any moment; so there is never a `&[u8]`
-//! into them. Each load and store is atomic and relaxed: a copy may be torn, it is never undefined. Within one `Map`,
-//! writing takes `&mut`.
+//! Mappings of bytes that other programs write at will. The unsafe code here is `mmap`, `munmap` and `msync`.
 #![allow(unsafe_code)]
 
 use std::fs::File;
 use std::num::NonZeroUsize;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::AtomicU32;
 
 use camlane_core::Memory;
 use nix::sys::mman::{MapFlags, MsFlags, ProtFlags, mmap, msync, munmap};
 
+use crate::legacy::foreign::Foreign;
 use crate::legacy::{Error, Object, ObjectName};
 use crate::options::page_size;
 
@@ -108,7 +104,8 @@ impl Map {
             self.check(at + len)?;
             // SAFETY: `at + len` is at most `self.len`.
             let from = unsafe { self.base.add(at) };
-            copy_out(from, &mut into[..len]);
+            // SAFETY: 1. so are these bytes, mapped until drop; 2. writing takes `&mut self`.
+            unsafe { Foreign::new(from, len) }.copy_out(&mut into[..len]);
         }
         Ok(len)
     }
@@ -126,7 +123,8 @@ impl Map {
             self.check(at + len)?;
             // SAFETY: `at + len` is at most `self.len`.
             let to = unsafe { self.base.add(at) };
-            copy_in(&bytes[..len], to);
+            // SAFETY: 1. so are these bytes, mapped for writing until drop; 2. `&mut self`.
+            unsafe { Foreign::new(to, len) }.copy_in(&bytes[..len]);
         }
         Ok(len)
     }
@@ -142,10 +140,9 @@ impl Map {
         }
         // msync(2) wants a page's start: step back to it.
         let back = (self.base.addr().get() + at) % page_size() as usize;
-        // SAFETY: `at` is below `len`, and the page of every mapped byte is mapped whole.
-        let start = unsafe { self.base.as_ptr().add(at).sub(back) };
+        let start = self.base.as_ptr().wrapping_add(at).wrapping_sub(back);
         let start = NonNull::new(start).unwrap_or(self.base);
-        // SAFETY: from the start of a mapped page to a mapped byte; msync changes no bytes.
+        // SAFETY: from the start of the mapped page that holds byte `at` to a mapped byte; msync changes no bytes.
         unsafe { msync(start.cast(), len + back, MsFlags::MS_SYNC) }
             .map_err(|errno| Error::system("write back", &self.name, errno))
     }
@@ -199,35 +196,6 @@ impl Drop for Map {
         // SAFETY: the range that `new` mapped, unmapped once; references into it borrow `self`.
         let _ = unsafe { munmap(page.cast(), self.len + skew) };
     }
-}
-
-/// Copies bytes that others may be writing. Whole words where the source is aligned, single bytes around them.
-pub(super) fn copy_out(from: NonNull<u8>, into: &mut [u8]) {
-    let around = from.addr().get().wrapping_neg() % 8;
-    let (before, rest) = into.split_at_mut(around.min(into.len()));
-    let (words, after) = rest.as_chunks_mut::<8>();
-    let (middle, behind) = (before.len(), before.len() + words.len() * 8);
-    // SAFETY (both loads): the callers name `into.len()` mapped bytes, and each index below stays inside; words begin at a
-    // multiple of 8 by `around`; loads are atomic, so they may race with whoever writes.
-    let byte = |at: usize| unsafe { from.add(at).cast::<AtomicU8>().as_ref() }.load(Relaxed);
-    let word = |at: usize| unsafe { from.add(at).cast::<AtomicU64>().as_ref() }.load(Relaxed);
-    before.iter_mut().enumerate().for_each(|(at, to)| *to = byte(at));
-    words.iter_mut().enumerate().for_each(|(index, to)| *to = word(middle + 8 * index).to_ne_bytes());
-    after.iter_mut().enumerate().for_each(|(at, to)| *to = byte(behind + at));
-}
-
-/// Copies bytes in that others may be reading.
-pub(super) fn copy_in(bytes: &[u8], to: NonNull<u8>) {
-    let around = to.addr().get().wrapping_neg() % 8;
-    let (before, rest) = bytes.split_at(around.min(bytes.len()));
-    let (words, after) = rest.as_chunks::<8>();
-    let (middle, behind) = (before.len(), before.len() + words.len() * 8);
-    // SAFETY (both stores): as in `copy_out`; the callers' mappings are writable and theirs alone within this process.
-    let byte = |at: usize, value| unsafe { to.add(at).cast::<AtomicU8>().as_ref() }.store(value, Relaxed);
-    let word = |at: usize, value| unsafe { to.add(at).cast::<AtomicU64>().as_ref() }.store(value, Relaxed);
-    before.iter().enumerate().for_each(|(at, &value)| byte(at, value));
-    words.iter().enumerate().for_each(|(index, value)| word(middle + 8 * index, u64::from_ne_bytes(*value)));
-    after.iter().enumerate().for_each(|(at, &value)| byte(behind + at, value));
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@
 //! LEGACY.md lists what such programs do, row by row; MIGRATING.md shows the old program beside the new one.
 
 mod error;
+mod foreign;
 mod header24;
 mod in_place;
 mod lease;

@@ -10,7 +10,7 @@ use std::str::FromStr;
 use camlane_core::Memory;
 use nix::errno::Errno;
 
-use crate::legacy::map::{copy_in, copy_out};
+use crate::legacy::foreign::Foreign;
 use crate::legacy::{Access, Error};
 
 /// The key of a segment, as `shmget` and `ipcs -m` have it.
@@ -144,16 +144,18 @@ impl Segment {
     ///
     /// # Errors
     /// [`Error::System`] `EACCES`
-    pub fn users(&self) -> Result<u64, Error> {
-        Ok(stat(self.key, self.id)?.shm_nattch as u64)
+    pub fn users(&self) -> Result<usize, Error> {
+        Ok(stat(self.key, self.id)?.shm_nattch as usize)
     }
 
     /// Copies bytes out from `at`, as many as there are, and tells how many.
     pub fn read_at(&self, at: usize, into: &mut [u8]) -> usize {
         let len = into.len().min(self.len.saturating_sub(at));
         if len > 0 {
-            // SAFETY: `at` is below `self.len`, and so is the last byte.
-            copy_out(unsafe { self.base.add(at) }, &mut into[..len]);
+            // SAFETY: `at + len` is at most `self.len`.
+            let from = unsafe { self.base.add(at) };
+            // SAFETY: 1. so are these bytes, attached until drop; 2. writing takes `&mut self`.
+            unsafe { Foreign::new(from, len) }.copy_out(&mut into[..len]);
         }
         len
     }
@@ -168,8 +170,10 @@ impl Segment {
         }
         let len = bytes.len().min(self.len.saturating_sub(at));
         if len > 0 {
-            // SAFETY: as in `read_at`.
-            copy_in(&bytes[..len], unsafe { self.base.add(at) });
+            // SAFETY: `at + len` is at most `self.len`.
+            let to = unsafe { self.base.add(at) };
+            // SAFETY: 1. so are these bytes, attached for writing until drop; 2. `&mut self`.
+            unsafe { Foreign::new(to, len) }.copy_in(&bytes[..len]);
         }
         Ok(len)
     }

@@ -184,9 +184,10 @@ impl Peer {
         })
     }
 
-    /// Waits as an observer, if it is one.
+    /// Looks and waits as an observer, if it is one.
     pub(crate) fn look(&self, millis: u64) -> String {
         if let Some(observer) = &self.observer {
+            let _ = observer.peek(); // what was there before is no news
             observer.wait(Duration::from_millis(millis));
         }
         "ok".to_owned()

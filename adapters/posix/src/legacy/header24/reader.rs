@@ -75,9 +75,10 @@ pub enum Stall {
         /// Whether another may come.
         writing: Writing,
     },
-    /// Frames came, and each was overwritten while it was copied.
+    /// Frames came, and none stayed for as long as a copy that can be checked takes.
     #[error(
-        "{object}: each of {copies} copies was overwritten by the next frame: slow its writer down, or move to a lane"
+        "{object}: no frame stayed long enough to be copied whole, {copies} copies were overwritten: slow its writer down, or \
+         move to a lane"
     )]
     Overwritten {
         /// The name.

@@ -16,6 +16,9 @@ use crate::legacy::{Access, Error, Object, ObjectName};
 /// Shortest time for which a frame stays valid: what a reader that looks every millisecond may need to notice it.
 const LEAST_VALID: Duration = Duration::from_millis(1);
 const A_MINUTE_MS: i64 = 60_000;
+/// How long a writer that is just ending may take: a child that is made for another program shares its descriptors for a
+/// moment.
+const PATIENCE: Duration = Duration::from_millis(200);
 
 /// How to make a 24-byte-header buffer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -74,13 +77,17 @@ impl Header24Options {
     /// header; [`Error::NoSpace`]; [`Error::System`].
     pub fn create(self, name: &ObjectName, layout: &FrameLayout) -> Result<Header24Writer, Error> {
         let header = header_for(name, layout)?;
+        let until = Instant::now() + PATIENCE;
         let (object, last_ms) = loop {
             match Object::open(name, Access::Read) {
-                Ok(old) => {
-                    if let Some(taken) = self.take(&old, &header)? {
-                        break taken;
+                Ok(old) => match self.take(&old, &header) {
+                    Ok(Some(taken)) => break taken,
+                    Ok(None) => {}
+                    Err(Error::Taken { .. }) if Instant::now() < until => {
+                        std::thread::sleep(Duration::from_millis(1));
                     }
-                }
+                    Err(error) => return Err(error),
+                },
                 Err(error) if error.is_not_found() => {
                     match self.make(name, &header, RenameFlags::RENAME_NOREPLACE) {
                         Err(error) if error.name() == Some("EEXIST") => {} // another was faster: look who it is
@@ -251,13 +258,18 @@ impl Header24Writer {
 
 impl Drop for Header24Writer {
     fn drop(&mut self) {
-        if !self.owner.is_here() || self.options.keep {
+        if !self.owner.is_here() {
             return;
         }
-        if self.object.is_current() {
-            let _ = Object::remove(self.object.name());
+        if !self.options.keep {
+            if self.object.is_current() {
+                let _ = Object::remove(self.object.name());
+            }
+            let _ = store_valid(&self.object, 0);
         }
-        let _ = store_valid(&self.object, 0);
+        if let Ok(locks) = self.object.locks() {
+            locks.unlock(byte::WRITER);
+        }
     }
 }
 

@@ -22,8 +22,12 @@ use camlane_core::legacy::sharesync::{
 use camlane_core::legacy::{Mark, Side};
 
 use self::mutex::{Held, Mutex};
+use crate::fork::Owner;
+use crate::legacy::object::byte;
 use crate::legacy::{Error, Map, MapKind, Object};
 
+/// How long the mutex is waited for before a look whether its holder is dead.
+const LOOK_AT_HOLDER: Duration = Duration::from_millis(50);
 /// How often a side looks for the other. Nobody wakes either.
 const LOOK: Duration = Duration::from_millis(1);
 
@@ -34,6 +38,7 @@ struct Stream {
     head: Map,
     capacity: u32,
     recovered: u32,
+    owner: Owner,
 }
 
 /// The struct's words.
@@ -50,7 +55,7 @@ impl Stream {
         let head = object.map(0, LEN, MapKind::Shared)?;
         let room = object.len()?.saturating_sub(LEN as u64);
         let capacity = u32::try_from(room).unwrap_or(u32::MAX).min(MAX_CAPACITY);
-        Ok(Self { object, head, capacity, recovered: 0 })
+        Ok(Self { object, head, capacity, recovered: 0, owner: Owner::current() })
     }
 
     fn words(&self) -> Result<Words<'_>, Error> {
@@ -74,9 +79,10 @@ impl Stream {
         let mutex = self.words()?.mutex;
         let began = Instant::now();
         loop {
-            if mutex.lock(timeout.saturating_sub(began.elapsed())) {
+            if mutex.lock(timeout.saturating_sub(began.elapsed()).min(LOOK_AT_HOLDER)) {
                 return Ok(());
             }
+            let is_over = began.elapsed() >= timeout;
             let object = self.object.name().to_string();
             match mutex.held_by(self.object.file()) {
                 Held::Dead { thread } => {
@@ -86,9 +92,9 @@ impl Stream {
                         return self.lock(timeout);
                     }
                 }
+                _ if !is_over => {}
                 Held::Gone { thread } => return Err(Error::HolderGone { object, thread }),
                 Held::Alive { holder } => return Err(Error::Held { object, holder, after: timeout }),
-                Held::Nobody if began.elapsed() < timeout => {}
                 Held::Nobody => {
                     let holder = "one program after another".to_owned();
                     return Err(Error::Held { object, holder, after: timeout });
@@ -137,6 +143,18 @@ impl Stream {
         };
         self.recovered += u32::from(broken);
         Ok(broken)
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        // By hand, because a child that is just being made for another program has the descriptor for a moment, too.
+        if self.owner.is_here()
+            && let Ok(locks) = self.object.locks()
+        {
+            locks.unlock(byte::WRITER);
+            locks.unlock(byte::READER);
+        }
     }
 }
 

@@ -7,7 +7,6 @@ use camlane_core::legacy::Side;
 use camlane_core::legacy::sharesync::{self, LEN};
 
 use super::{LOOK, Stream};
-use crate::fork::Owner;
 use crate::legacy::object::byte;
 use crate::legacy::{Access, Error, Object, ObjectName};
 
@@ -20,7 +19,6 @@ pub struct SyncReader {
     stream: Stream,
     tail: u32,
     restarts: u32,
-    owner: Owner,
 }
 
 impl SyncReader {
@@ -37,7 +35,7 @@ impl SyncReader {
         let until = Instant::now() + patience;
         loop {
             match Self::attach(name, until.saturating_duration_since(Instant::now())) {
-                Ok((stream, tail)) => return Ok(Self { stream, tail, restarts: 0, owner: Owner::current() }),
+                Ok((stream, tail)) => return Ok(Self { stream, tail, restarts: 0 }),
                 Err(error) if Instant::now() < until && is_early(&error) => std::thread::sleep(LOOK),
                 Err(error) => return Err(error),
             }
@@ -63,7 +61,7 @@ impl SyncReader {
     /// Nothing was consumed: [`Error::TimedOut`]; [`Error::Held`], [`Error::HolderGone`]; [`Error::Corrupt`];
     /// [`Error::TooShort`] if the object was cut.
     pub fn read(&mut self, into: &mut [u8], timeout: Duration) -> Result<usize, Error> {
-        if !self.owner.is_here() {
+        if !self.stream.owner.is_here() {
             return Err(crate::Error::Forked.into());
         }
         let began = Instant::now();
@@ -154,7 +152,8 @@ impl SyncReader {
     }
 }
 
-/// Tells whether a stream may still become one: it is not there, not sized, or not initialised.
+/// Tells whether a stream may still become ours: it is not there, not sized, not initialised, or another's.
 fn is_early(error: &Error) -> bool {
-    error.is_not_found() || matches!(error, Error::TooShort { .. } | Error::Uninitialised { .. })
+    error.is_not_found()
+        || matches!(error, Error::TooShort { .. } | Error::Uninitialised { .. } | Error::Taken { .. })
 }

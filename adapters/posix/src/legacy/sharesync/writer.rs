@@ -8,7 +8,6 @@ use camlane_core::legacy::{Mark, Side};
 use nix::fcntl::RenameFlags;
 
 use super::{LOOK, Stream};
-use crate::fork::Owner;
 use crate::legacy::lease::{self, Others};
 use crate::legacy::object::{Staged, byte};
 use crate::legacy::{Access, Error, Object, ObjectName};
@@ -79,11 +78,13 @@ impl SyncOptions {
                 Err(error) => Err(error),
             };
             match made {
-                Ok(Some((stream, head))) => return Ok(SyncWriter { stream, head, owner: Owner::current() }),
+                Ok(Some((stream, head))) => return Ok(SyncWriter { stream, head }),
                 Ok(None) => {}
-                // Another was faster; or the one who made it has not sized it yet.
+                // Another was faster; or the one who made it has not sized it yet; or a writer is just ending.
                 Err(error) if error.name() == Some("EEXIST") => {}
-                Err(Error::TooShort { .. }) if Instant::now() < until => std::thread::sleep(LOOK),
+                Err(Error::TooShort { .. } | Error::Taken { .. }) if Instant::now() < until => {
+                    std::thread::sleep(LOOK);
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -156,7 +157,6 @@ fn initialise(stream: &Stream) -> Result<(), Error> {
 pub struct SyncWriter {
     stream: Stream,
     head: u32,
-    owner: Owner,
 }
 
 impl SyncWriter {
@@ -166,7 +166,7 @@ impl SyncWriter {
     /// Nothing was appended: [`Error::Full`] if they would run past the object's end; [`Error::Held`],
     /// [`Error::HolderGone`]; [`Error::Corrupt`]; [`Error::TooShort`] if the object was cut.
     pub fn write(&mut self, bytes: &[u8], timeout: Duration) -> Result<(), Error> {
-        if !self.owner.is_here() {
+        if !self.stream.owner.is_here() {
             return Err(crate::Error::Forked.into());
         }
         let room = self.stream.capacity - self.head;
