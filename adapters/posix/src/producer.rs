@@ -285,7 +285,9 @@ impl Drop for Producer {
         futex::wake_all(self.shared.core.region().bell());
         let Some(Home::Named { keeper, data, seats, lock }) = home else { return };
         drop((keeper, data, seats));
-        drop(lock); // last: until then no other producer comes
+        // Last: until then no other producer comes. By hand, because a program that another thread starts at this moment has
+        // the descriptor for an instant, and the lock falls with the last one.
+        lock.unlock(lock::PRODUCER);
     }
 }
 
