@@ -9,7 +9,8 @@ use std::thread;
 use camlane_core::layout::{Header, MAGIC};
 use camlane_core::stream::{StreamReader, StreamWriter};
 use camlane_core::{
-    AttachError, Consumer, Geometry, LaneSpec, Producer, Region, Seats, Shape, TakeOverError, parse_header,
+    AttachError, Consumer, Geometry, LaneSpec, MAX_SEATS, MAX_SLOTS, Producer, Region, Seats, Shape,
+    TakeOverError, parse_header,
 };
 use common::{Dice, Patience, RaisedAtTheEnd, TestLane, Words, at, roles};
 use proptest::prelude::*;
@@ -80,17 +81,25 @@ fn assert_inside(shape: &Shape, header: &Header, len: u64) {
     assert!(header.slot_size >= 1 && header.slot_size <= header.slot_stride);
     let payloads = if stream { 1 } else { slots };
     assert!(payload_off + payloads * u128::from(header.slot_stride) <= data_len && data_len <= len.into());
+    assert!(data_len <= isize::MAX as u128 && header.page.is_power_of_two());
     let aligned =
         [header.ring_off, header.desc_off, header.desc_stride, header.slot_stride, header.seat_stride];
     assert!(aligned.iter().all(|offset| offset.is_multiple_of(4)) && payload_off.is_multiple_of(4));
     assert!((1..=8).contains(&header.pins) && header.seat_stride >= 192 && header.seats >= 1);
+    let places = header.seat_places.max(1);
+    assert!(places.is_power_of_two() && 192 * u64::from(places) <= header.seat_stride.into());
     assert!(header.seats_off == 0.into() || wide(header.seats_off) >= data_len);
     let seats_end = wide(header.seats_off) + u128::from(header.seats) * u128::from(header.seat_stride);
     assert!(seats_end <= isize::MAX as u128);
     if stream {
-        assert!(header.slot_size.is_power_of_two() && header.slots == 0 && header.seats == 1);
+        assert!(header.slot_size.is_power_of_two() && header.seats == 1);
+        assert!(header.slots == 0 && header.ring_len == 0);
     } else {
-        assert!((1..=65_534).contains(&header.slots) && header.ring_len.is_power_of_two());
+        assert!(
+            (1..=65_534).contains(&header.slots)
+                && header.ring_len.is_power_of_two()
+                && header.ring_len <= 65_536
+        );
         assert!(header.history >= 1 && header.loans >= 1);
         assert!(u64::from(header.history) + u64::from(header.loans) <= header.slots.into());
     }
@@ -135,6 +144,39 @@ fn no_mutated_header_panics_or_reaches_outside() {
     }
     assert_eq!(accepted_unsigned, 0, "the checksum protects every word");
     assert!(accepted > 10_000, "{accepted} of the mutants passed: too few to say anything");
+}
+
+/// A header of the largest lane, with room for more in every table.
+fn roomy() -> Header {
+    let geometry = Geometry::new(4).seats(1).pins(1).slots(MAX_SLOTS);
+    let mut header = Header::read_from_bytes(&header_of(geometry)).unwrap();
+    header.desc_off = 1 << 20;
+    header.payload_off = (1 << 30).into();
+    header.total_len = (1 << 40).into();
+    header.seats_off = (1 << 40).into();
+    header
+}
+
+#[rstest]
+#[case::as_it_is(|_: &mut Header| {}, true)]
+#[case::a_slot_too_many(|header: &mut Header| header.slots = MAX_SLOTS + 1, false)]
+#[case::a_longer_ring(|header: &mut Header| header.ring_len = 1 << 17, false)]
+#[case::as_many_seats_as_there_can_be(|header: &mut Header| header.seats = MAX_SEATS, true)]
+#[case::a_seat_too_many(|header: &mut Header| header.seats = MAX_SEATS + 1, false)]
+#[case::seats_that_take_turns(|header: &mut Header| (header.seat_places, header.seat_stride) = (4, 768), true)]
+#[case::seats_that_fall_out_of_their_stride(|header: &mut Header| (header.seat_places, header.seat_stride) = (4, 764), false)]
+#[case::seats_in_three_places(|header: &mut Header| (header.seat_places, header.seat_stride) = (3, 4096), false)]
+#[case::a_flag_of_a_later_version(|header: &mut Header| header.flags |= 1 << 20, true)]
+#[case::a_later_minor_version(|header: &mut Header| header.layout += 1, true)]
+#[case::a_longer_header_of_a_later_version(|header: &mut Header| (header.header_len, header.ring_off) = (768, 768), true)]
+fn what_fits_is_accepted_up_to_the_limits_of_the_words(
+    #[case] change: fn(&mut Header),
+    #[case] accepted: bool,
+) {
+    let mut header = roomy();
+    change(&mut header);
+    let bytes = with_right_checksum(header.as_bytes().try_into().unwrap());
+    assert_eq!(check(&bytes, u64::MAX), accepted, "{header:?}");
 }
 
 #[test]

@@ -46,7 +46,7 @@
 //! |---|---|---|---|
 //! | lies in | `/dev/shm`, three objects | memfds, handed out over a socket | one slice of bytes |
 //! | for | peers of one user or group, any language | consumers trusted less than the camera | firmware, tests |
-//! | a consumer can write | its own page; as the same user, by opening the objects, anything | its own page, nothing else | the slice |
+//! | a consumer can write | its own page; whoever may open the objects for writing, anything in them | its own page, nothing else | the slice |
 //! | truncated under a reader (SIGBUS) | by who may write the objects | by nobody | by nobody |
 //! | told alive by | a byte of a lock file | its connection | the caller |
 //! | admission | file modes ([`Sharing`]) | [`Policy`] over the peer's credentials | the caller |

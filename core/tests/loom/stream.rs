@@ -86,7 +86,7 @@ fn check_wake_ups(asleep_at: Option<u32>, rings: [bool; 2]) {
 
 #[test]
 fn a_reader_does_not_sleep_through_bytes() {
-    explore("the bell of a stream", 30, Some(2), || {
+    explore("the bell of a stream", 30, Some(5), || {
         let stream = Stream::new();
         let stream = stream.get();
         let (mut writer, mut reader) = stream.ends();
@@ -113,7 +113,7 @@ fn a_reader_does_not_sleep_through_bytes() {
 
 #[test]
 fn a_writer_does_not_sleep_through_room() {
-    explore("the bell of a stream's reader", 30, Some(2), || {
+    explore("the bell of a stream's reader", 30, Some(5), || {
         let stream = Stream::new();
         let stream = stream.get();
         let (mut writer, mut reader) = stream.ends();
