@@ -98,7 +98,8 @@ fn after_a_wrap_a_slot_without_a_frame_is_not_taken_for_the_newest(#[case] state
     assert_eq!(lane.observer().peek_newest(), Err(ObserveError::Contended));
 }
 
-const SIZE: usize = 4096;
+/// Large, so that a copy lasts long enough to be overtaken, also where both threads share a core.
+const SIZE: usize = 1 << 18;
 
 #[rstest]
 #[case::from_the_beginning(0, 1)]
@@ -106,13 +107,13 @@ const SIZE: usize = 4096;
 #[case::across_a_wrap_of_low_halves((1 << 32) - 500, 1)]
 #[case::where_each_frame_is_a_lap_later_and_only_its_number_tells(7, 1 << 30)]
 fn no_copy_is_torn_while_a_producer_runs(#[case] start: u64, #[case] step: u64) {
-    const COPIES: u32 = 1500;
+    const COPIES: u32 = 150;
     let lane = TestLane::new(Geometry::new(SIZE as u32).seats(1).pins(1).history(1).slots(2).user_bytes(4));
     let done = AtomicBool::new(false);
     thread::scope(|threads| {
         threads.spawn(|| write_frames(&lane, start, step, &done));
         let _done = RaisedAtTheEnd(&done);
-        let (mut pixels, mut user) = ([0; SIZE], [0; 4]);
+        let (mut pixels, mut user) = (vec![0; SIZE], [0; 4]);
         let (mut copies, mut last) = (0, 0);
         let patience = Patience::new();
         while copies < COPIES {
@@ -172,7 +173,7 @@ fn write_frames(lane: &TestLane, start: u64, step: u64, done: &AtomicBool) {
         data.atomics(descriptor, 4)[0].store(word(number, READY), Release);
         data.poke(lane.ring_at(number), slot);
         data.atomics(at::LATEST, 4)[0].store(word(number, READY), Release);
-        (0..dice.below(200)).for_each(|_| spin_loop());
+        (0..dice.below(20_000)).for_each(|_| spin_loop());
         if dice.below(16) == 0 {
             thread::yield_now(); // where there are fewer cores than threads
         }
