@@ -162,7 +162,11 @@ fn write_frames(lane: &TestLane, start: u64, step: u64, done: &AtomicBool) {
         let descriptor = lane.word_at(slot);
         data.poke(descriptor, WRITING);
         fence(Release);
-        data.atomics(lane.payload_at(slot), SIZE).iter().for_each(|word| word.store(mark(number), Relaxed));
+        // From the end: a copy that has begun meets the new bytes, wherever it is.
+        data.atomics(lane.payload_at(slot), SIZE)
+            .iter()
+            .rev()
+            .for_each(|word| word.store(mark(number), Relaxed));
         lane.set_number(slot, number);
         data.poke(descriptor + 0x100, mark(number));
         // len, sequence, count of planes, user's bytes, rows and bytes of the plane

@@ -28,7 +28,8 @@ pub extern "C" fn lane_create(
     consumer: &mut Option<Consumer<'static>>,
 ) -> u32 {
     let Ok(shape) = Geometry::new(96 * 96).seats(1).pins(1).history(1).shape() else { return 0 };
-    let Ok(Lane { producer: role, mut seats, .. }) = Lane::create_in(bytes, &LaneSpec::anonymous(shape)) else {
+    let Ok(Lane { producer: role, mut seats, .. }) = Lane::create_in(bytes, &LaneSpec::anonymous(shape))
+    else {
         return 0;
     };
     *producer = SmallProducer::new(role).ok();
