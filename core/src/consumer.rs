@@ -59,7 +59,9 @@ impl<'a> Consumer<'a> {
 
     fn start(role: SeatRole<'a>, pid: u32, started: bool) -> Self {
         let SeatRole { region, seat } = role;
-        clear(seat);
+        if !region.shape().is_stream() {
+            clear(seat); // a stream keeps its reader's position there, and gives no frames in any case
+        }
         seat.pid.store(pid, Relaxed);
         Self {
             region,

@@ -107,7 +107,7 @@ const SIZE: usize = 1 << 18;
 #[case::across_a_wrap_of_low_halves((1 << 32) - 500, 1)]
 #[case::where_each_frame_is_a_lap_later_and_only_its_number_tells(7, 1 << 30)]
 fn no_copy_is_torn_while_a_producer_runs(#[case] start: u64, #[case] step: u64) {
-    const COPIES: u32 = 150;
+    const COPIES: u32 = 100;
     let lane = TestLane::new(Geometry::new(SIZE as u32).seats(1).pins(1).history(1).slots(2).user_bytes(4));
     let done = AtomicBool::new(false);
     thread::scope(|threads| {

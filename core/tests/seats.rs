@@ -90,6 +90,27 @@ fn who_sits_down_clears_what_the_last_one_left() {
 }
 
 #[test]
+fn who_leaves_gives_the_seat_to_another() {
+    let lane = TestLane::new(Geometry::new(16).seats(1).pins(1).history(1));
+    let producer = lane.producer();
+    let mut role = lane.seat_role(0);
+    for number in 1..=10 {
+        let consumer = Consumer::new(role, 5);
+        publish(&producer);
+        let frame = consumer.next().unwrap().unwrap();
+        assert_eq!((frame.number(), frame.missed()), (number, 0));
+        mem::forget(frame);
+        role = consumer.leave();
+        assert_eq!(
+            lane.all_seats().in_use().map(|seat| seat.pid).collect::<Vec<_>>(),
+            [0],
+            "the pin was forgotten"
+        );
+    }
+    assert_eq!(producer.dropped(), 0);
+}
+
+#[test]
 fn a_scribbling_consumer_wastes_its_own_pins_and_nothing_else() {
     let lane = lane();
     let producer = lane.producer();

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::thread;
 
 use camlane_core::stream::{StreamReader, StreamWriter, Written};
-use camlane_core::{Geometry, LaneState, StreamError};
+use camlane_core::{Geometry, LaneState, ObserveError, ReadError, StreamError};
 use common::{Dice, Patience, RaisedAtTheEnd, TestLane, at};
 use rstest::rstest;
 
@@ -172,6 +172,20 @@ fn a_lane_of_frames_is_no_stream() {
     let lane = TestLane::new(Geometry::new(16));
     assert_eq!(StreamWriter::new(lane.producer_role()).unwrap_err(), StreamError::NotAStream);
     assert_eq!(StreamReader::new(lane.seat_role(0), 0).unwrap_err(), StreamError::NotAStream);
+}
+
+#[test]
+fn who_looks_for_frames_in_a_stream_finds_none_and_harms_nothing() {
+    let lane = stream(16, 100);
+    _ = writer(&lane).write(b"abc").unwrap();
+    let consumer = lane.consumer(0);
+    for found in [consumer.next(), consumer.latest(), consumer.newest()] {
+        assert_eq!(found.unwrap_err(), ReadError::Corrupt);
+    }
+    drop(consumer);
+    assert_eq!(lane.observer().peek_newest(), Err(ObserveError::Corrupt));
+    assert_eq!(contents(&lane), b"abc");
+    assert_eq!(writer(&lane).write(b"def").unwrap().bytes, 3);
 }
 
 #[test]

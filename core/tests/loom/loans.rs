@@ -80,16 +80,19 @@ fn the_seat_of_a_dead_reader_is_cleared_while_the_producer_runs() {
 #[test]
 fn a_new_producer_honours_the_pins_that_it_finds() {
     explore("a lane taken over across the wrap", 2, Some(3), || {
-        let lane = Lane::new(TIGHT);
+        let lane = Lane::new(TIGHT.seats(2));
         let lane = lane.get();
-        let (dead, consumer) = (lane.producer_at(3), lane.consumer(0));
+        let (dead, holder, other) = (lane.producer_at(3), Kept::new(lane.consumer(0)), lane.consumer(1));
+        let held = holder.get().latest().expect("it is there").expect("it is there");
         let _ = lane.publish(&dead); // frame 4, whose short number is 0
         let loan = dead.loan().expect("NO FREE SLOT");
         lane.fill(&loan, 0);
         forget(loan);
         drop(dead);
-        let reader = thread::spawn(move || {
-            if let Ok(Some(frame)) = consumer.latest() {
+        let readers = thread::spawn(move || {
+            lane.look(&held);
+            drop(held);
+            if let Ok(Some(frame)) = other.latest() {
                 lane.look(&frame);
             }
         });
@@ -97,6 +100,6 @@ fn a_new_producer_honours_the_pins_that_it_finds() {
         for number in 5..=7 {
             assert_eq!(lane.publish(&producer).number, number);
         }
-        reader.join().expect("no panic");
+        readers.join().expect("no panic");
     });
 }

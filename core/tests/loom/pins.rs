@@ -89,12 +89,12 @@ fn a_slot_that_was_seen_unpinned_is_written_without_a_second_look() {
     });
 }
 
-/// Fewer slots than the readers may hold: they come round at once, and a frame that finds none is dropped and counted.
-const SCARCE: u32 = 2;
+/// One slot less than is sure to be enough: they come round sooner, and a frame that finds none is dropped and counted.
+const SCARCE: u32 = 3;
 
 #[test]
 fn two_frames_of_one_reader_stay_as_they_are() {
-    explore("two pins", 2, Some(4), || {
+    explore("two pins", 2, Some(3), || {
         let lane = Lane::new(TIGHT.pins(2).slots(SCARCE));
         let lane = lane.get();
         let (producer, consumer) = (lane.producer_at(2), lane.consumer(0));
@@ -103,10 +103,10 @@ fn two_frames_of_one_reader_stay_as_they_are() {
             let newer = consumer.latest().ok().flatten();
             older.iter().chain(&newer).for_each(|frame| lane.look(frame));
         });
-        for _ in 0..2 {
+        for _ in 0..3 {
             let _ = lane.publish_or_drop(&producer);
         }
-        assert_eq!(producer.published() - 2 + u64::from(producer.dropped()), 2);
+        assert_eq!(producer.published() - 2 + u64::from(producer.dropped()), 3);
         reader.join().expect("no panic");
     });
 }
@@ -114,7 +114,7 @@ fn two_frames_of_one_reader_stay_as_they_are() {
 #[test]
 fn a_reader_that_comes_and_goes_does_not_free_what_another_holds() {
     explore("two consumers", 2, Some(5), || {
-        let lane = Lane::new(TIGHT.seats(2).slots(SCARCE + 1));
+        let lane = Lane::new(TIGHT.seats(2).slots(SCARCE));
         let lane = lane.get();
         let (producer, holder, other) = (lane.producer_at(2), lane.consumer(0), lane.consumer(1));
         let held = holder.latest().expect("it is there").expect("it is there");
@@ -195,14 +195,14 @@ fn a_reader_that_was_overtaken_goes_on_with_the_oldest_frame_that_is_left() {
 
 #[test]
 fn a_frame_may_end_on_another_thread_than_its_reader() {
-    explore("a frame dropped elsewhere", 30, Some(3), || {
-        let lane = Lane::new(TIGHT);
+    explore("a frame dropped elsewhere", 30, Some(4), || {
+        let lane = Lane::new(TIGHT.slots(2));
         let lane = lane.get();
         let (producer, consumer) = (lane.producer_at(1), Kept::new(lane.consumer(0)));
         let frame = consumer.get().latest().expect("it is there").expect("it is there");
         let camera = thread::spawn(move || {
             for _ in 0..3 {
-                let _ = lane.publish(&producer);
+                let _ = lane.publish_or_drop(&producer);
             }
         });
         let elsewhere = thread::spawn(move || lane.look(&frame));
