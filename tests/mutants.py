@@ -1,7 +1,7 @@
 """Applies the mutants of mutants.txt, one at a time, to copies of core, and requires that the model catches each.
 
-Called by loom.sh. A mutant that does not compile, whose text is not found exactly once, whose case does not exist, or that
-no case catches for the reason that is meant, is a failure; so the list cannot drift away from the code.
+Called by loom.sh. A mutant that does not compile, whose text is not found exactly once, whose case does not exist, or
+that no case catches for the reason that is meant, is a failure; so the list cannot drift away from the code.
 """
 
 import concurrent.futures

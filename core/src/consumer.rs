@@ -13,7 +13,8 @@ use crate::region::{LaneState, Region, SeatRole};
 use crate::sync::{Acquire, AtomicBool, Relaxed, Release, SeqCst, Word, fence};
 use crate::word::{PinWord, Short, SlotWord};
 
-/// How often a read starts again when the producer laps it, before it says [`ReadError::Contended`].
+/// How often a read starts again when the producer laps it, before it says [`ReadError::Contended`]. The model tries once:
+/// a second try can do no more than a second read does.
 const TRIES: u32 = if cfg!(loom) { 1 } else { 64 };
 
 /// The end of a lane that reads in place. `Send`, not `Sync`, not `Clone`: one value, used by one thread.

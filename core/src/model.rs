@@ -55,8 +55,8 @@ impl ModelLane {
         })
     }
 
-    /// Puts frame `number` into slot 0, as a producer that died leaves it: for `Producer::take_over`, which goes on from
-    /// there, so that a wrap lies inside a short run.
+    /// Puts frame `number` into slot 0, as a producer that died leaves it: for `Producer::take_over`, which goes on
+    /// from there, so that a wrap lies inside a short run.
     pub fn leave_frame(&self, number: u64) {
         let descriptor = &self.descriptors[0];
         descriptor.number[0].store(number as u32, Relaxed);
@@ -91,8 +91,8 @@ impl ModelLane {
 }
 
 impl Observer<'_> {
-    /// Runs `copy(slot)` between the two looks at the slot, as `copy_newest` does. Gives the frame's number and what the
-    /// last `copy` returned. `None`: no frame.
+    /// Runs `copy(slot)` between the two looks at the slot, as `copy_newest` does. Gives the frame's number and what
+    /// the last `copy` returned. `None`: no frame.
     ///
     /// # Errors
     /// As [`copy_newest`](Self::copy_newest).

@@ -9,7 +9,7 @@ use crate::region::{LaneState, Region};
 use crate::sync::{Acquire, Relaxed, fence};
 use crate::word::{Short, SlotState, SlotWord};
 
-/// How often a copy that the producer overtook is tried again.
+/// How often a copy that the producer overtook is tried again. The model tries once: each try stands for itself.
 const TRIES: u32 = if cfg!(loom) { 1 } else { 8 };
 
 /// A reader that writes nothing anywhere: it needs no seat, no permission to write, and holds nothing.

@@ -2,18 +2,16 @@
 
 use std::mem::forget;
 
-use camlane_core::{Consumer, Geometry, LaneState};
+use camlane_core::{Consumer, LaneState};
 use loom::thread;
 
-use crate::{Lane, explore};
-
-const TIGHT: Geometry = Geometry::new(4).seats(1).pins(1).history(1);
+use crate::{Lane, TIGHT, explore, unless_overtaken};
 
 /// The value of the bell at which a reader of two frames would fall asleep for good, if it would.
 fn wait(consumer: &Consumer<'_>) -> Option<u32> {
     for _ in 0..2 {
         let bell = consumer.bell();
-        let newest = consumer.latest().ok().flatten().map_or(consumer.position(), |frame| frame.number());
+        let newest = unless_overtaken(consumer.latest()).map_or(consumer.position(), |frame| frame.number());
         if newest == 3 {
             return None;
         }

@@ -3,8 +3,9 @@
 //! `tests/loom.sh` runs this, and `tests/loom.sh mutants` shows that each ordering counts. A case is exhaustive unless
 //! it names a bound of preemptions. Where words carry 1 or 2 bits of a number, every wrap of the 30 bits happens.
 //!
-//! What loom does not see: it takes two `SeqCst` fences for a synchronisation, which C++20 does not, and knows no load
-//! that sees a store to come. Fences are not switched around, because only accesses are seen by others.
+//! What loom 0.7 does not see: it takes two `SeqCst` fences for a synchronisation, which C++20 does not; it knows no
+//! load that sees a store to come; and where a thread loads a word and then stores to it, loom forgets who loaded it
+//! before. Whatever does that (a seat reclaimed, a lane taken over) is therefore on the main thread, which runs first.
 #![cfg(loom)]
 // Pixels are loom's `UnsafeCell`s, which report every access that no edge orders.
 #![allow(unsafe_code)]
@@ -16,15 +17,20 @@ mod pins;
 mod stream;
 
 use std::ops::Deref;
+use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
 use camlane_core::model::{ModelLane, set_number_bits};
-use camlane_core::{Consumer, Frame, FrameMeta, Geometry, Loan, Producer, Published};
+use camlane_core::{Consumer, Frame, FrameMeta, Geometry, Loan, Producer, Published, ReadError};
 use loom::cell::UnsafeCell;
 
 type Camera = Producer<'static, 8>;
+
+/// One seat with one pin, the newest frame as history, one loan: three slots. So the third publish after a first frame
+/// sweeps, and writes where the first frame was.
+const TIGHT: Geometry = Geometry::new(4).seats(1).pins(1).history(1);
 
 /// Runs `body` in every way it can run, with at most `preemptions` of them forced where that is bounded.
 fn explore(case: &str, bits: u32, preemptions: Option<usize>, body: impl Fn() + Send + Sync + 'static) {
@@ -45,22 +51,23 @@ fn explore(case: &str, bits: u32, preemptions: Option<usize>, body: impl Fn() + 
 }
 
 /// A value that all threads of an execution can reach, gone when the execution ends.
-struct Kept<T: 'static>(&'static T);
+struct Kept<T: 'static>(NonNull<T>);
 
 impl<T> Kept<T> {
     fn new(value: T) -> Self {
-        Self(Box::leak(Box::new(value)))
+        Self(NonNull::from(Box::leak(Box::new(value))))
     }
 
     fn get(&self) -> &'static T {
-        self.0
+        // SAFETY: leaked by `new`, and every case joins its threads before it drops what they used.
+        unsafe { self.0.as_ref() }
     }
 }
 
 impl<T> Deref for Kept<T> {
     type Target = T;
     fn deref(&self) -> &T {
-        self.0
+        self.get()
     }
 }
 
@@ -68,10 +75,17 @@ impl<T> Drop for Kept<T> {
     fn drop(&mut self) {
         // After a panic the stacks of other threads still refer to it.
         if !std::thread::panicking() {
-            let value = std::ptr::from_ref(self.0).cast_mut();
-            // SAFETY: leaked by `new`; every case joins its threads before it drops what they used.
-            drop(unsafe { Box::from_raw(value) });
+            // SAFETY: leaked by `new`; nobody uses it any more, as for `get`.
+            drop(unsafe { Box::from_raw(self.0.as_ptr()) });
         }
+    }
+}
+
+/// What a read gave, unless the producer overtook it; nothing else may go wrong.
+fn unless_overtaken<T>(read: Result<Option<T>, ReadError>) -> Option<T> {
+    match read {
+        Err(ReadError::Contended) => None,
+        read => read.unwrap_or_else(|error| panic!("{error}")),
     }
 }
 

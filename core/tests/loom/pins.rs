@@ -1,27 +1,18 @@
 //! Consumers that hold frames in place while the producer comes round to their slots again.
 
-use camlane_core::{Consumer, Geometry, ReadError};
+use camlane_core::{Consumer, ReadError};
 use loom::thread;
 use rstest::rstest;
 
-use crate::{Kept, Lane, explore};
-
-/// One seat with one pin, the newest frame as history, one loan: three slots, so that the third publish after the
-/// first frame sweeps and the one after it writes where the first frame was.
-const TIGHT: Geometry = Geometry::new(4).seats(1).pins(1).history(1);
+use crate::{Kept, Lane, TIGHT, explore, unless_overtaken};
 
 /// Reads the newest frame so many times and checks what it sees. Whoever is overtaken reads nothing.
 fn read(lane: &Lane, consumer: &Consumer<'_>, times: u32) {
     let mut first = consumer.position();
     for _ in 0..times {
-        match consumer.latest() {
-            Ok(Some(frame)) => {
-                first = if first == 0 { frame.number() } else { first };
-                lane.look(&frame);
-            }
-            Ok(None) | Err(ReadError::Contended) => continue,
-            Err(error) => panic!("{error}"),
-        }
+        let Some(frame) = unless_overtaken(consumer.latest()) else { continue };
+        first = if first == 0 { frame.number() } else { first };
+        lane.look(&frame);
         let distance = consumer.position() - first + 1;
         assert_eq!(consumer.delivered() + consumer.missed(), distance, "COUNT NOT EXACT");
     }
@@ -99,8 +90,8 @@ fn two_frames_of_one_reader_stay_as_they_are() {
         let lane = lane.get();
         let (producer, consumer) = (lane.producer_at(2), lane.consumer(0));
         let reader = thread::spawn(move || {
-            let older = consumer.latest().ok().flatten();
-            let newer = consumer.latest().ok().flatten();
+            let older = unless_overtaken(consumer.latest());
+            let newer = unless_overtaken(consumer.latest());
             older.iter().chain(&newer).for_each(|frame| lane.look(frame));
         });
         for _ in 0..3 {
@@ -138,7 +129,7 @@ fn frames_in_order_stay_as_they_are(#[case] numbers: &str, #[case] bits: u32, #[
         drop(consumer.next().expect("it is there"));
         let reader = thread::spawn(move || {
             for _ in 0..2 {
-                if let Ok(Some(frame)) = consumer.next() {
+                if let Some(frame) = unless_overtaken(consumer.next()) {
                     lane.look(&frame);
                 }
             }

@@ -48,7 +48,8 @@ impl Stream {
         (upto, grant.commit(upto - from).expect("granted").asleep)
     }
 
-    /// Reads what there is, `most` bytes; `from` bytes went before. Returns how many did now, and whether the writer sleeps.
+    /// Reads what there is, `most` bytes; `from` bytes went before. Returns how many did now, and whether the writer
+    /// sleeps.
     fn read(&self, reader: &mut StreamReader<'_>, from: u32, most: u32) -> (u32, bool) {
         let grant = reader.read().expect("CORRUPT");
         let upto = from + grant.len().min(most);
