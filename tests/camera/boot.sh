@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Boots the machine of FOLDER under QEMU and runs a command in it: in the same working folder of the same file system, on
+# which nothing that it writes stays. Prints what the command prints, as it comes, and exits with its exit code; with 125
+# if the machine died or ran out of time first, its console then follows on stderr.
+# usage: boot.sh FOLDER COMMAND [ARGUMENT]...
+#   CAMERA_VIVID     parameters of vivid; "none": do not load it
+#   CAMERA_TIMEOUT   seconds for the whole run; default 300
+# What the command leaves in the folder $JOB comes back in FOLDER/out. PATH, HOME and RUST*, CARGO_*, CAMLANE_*, CAMERA_*
+# reach the machine, other variables do not.
+set -euo pipefail
+folder=$(realpath "$1")
+shift
+job=$(mktemp -d "$folder/job.XXXXXX")
+trap 'rm -rf "$job"' EXIT
+mkdir "$job/out"
+touch "$job/stdout" "$job/stderr"
+
+{
+  while IFS= read -r -d '' variable; do
+    case $variable in
+    PATH=* | HOME=* | RUST*=* | CARGO_*=* | CAMLANE_*=* | CAMERA_*=*) printf 'export %s=%q\n' "${variable%%=*}" "${variable#*=}" ;;
+    esac
+  done < <(env -0)
+  printf 'export JOB=/run/job/out KERNEL=%q PATH=$PATH:/usr/sbin:/sbin\n' "$folder/kernel"
+  if [[ ${CAMERA_VIVID:-} != none ]]; then
+    printf 'modprobe -d "$KERNEL" vivid %s\n' "${CAMERA_VIVID:-n_devs=2 multiplanar=1,2 node_types=0x101,0x101}"
+  fi
+  printf 'cd %q\n' "$PWD"
+  printf '%q ' "$@"
+  printf '>/run/job/stdout 2>/run/job/stderr\necho $? >/run/job/code\n'
+} >"$job/job.sh"
+
+# Always emulated: a /dev/kvm that opens may still be unable to run an ordinary kernel.
+timeout "${CAMERA_TIMEOUT:-300}" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -m 2048 -smp 2 \
+  -nodefaults -nographic -no-reboot -serial stdio -monitor none \
+  -kernel "$folder"/kernel/boot/vmlinuz-* -initrd "$folder/initrd.zst" -append "console=ttyS0 panic=-1 quiet" \
+  -fsdev local,id=root,path=/,security_model=none,readonly=on,multidevs=remap -device virtio-9p-pci,fsdev=root,mount_tag=root \
+  -fsdev local,id=job,path="$job",security_model=none -device virtio-9p-pci,fsdev=job,mount_tag=job \
+  </dev/null >"$job/console" 2>&1 &
+machine=$!
+tail -q -s 0.2 -n +1 --pid=$machine -f "$job/stdout" &
+tail -q -s 0.2 -n +1 --pid=$machine -f "$job/stderr" >&2 &
+trap 'kill $machine 2>/dev/null; wait; rm -rf "$job"; exit 130' INT TERM
+wait
+
+rm -rf "$folder/out"
+mv "$job/out" "$folder/out"
+cp "$job/console" "$folder/console.log"
+if [[ ! -s $job/code ]]; then
+  echo "boot: the machine ended before the command did; the end of its console:" >&2
+  tail -n 30 "$job/console" >&2
+  exit 125
+fi
+exit "$(<"$job/code")"
