@@ -290,6 +290,9 @@ fn no_file_knows_the_machine_it_was_written_on() {
     let mut looked_at = 0;
     for path in files(".") {
         let Ok(text) = fs::read_to_string(root().join(&path)) else { continue }; // not text
+        if path == Path::new(".git") {
+            continue; // in a linked work tree it is a file, which names the repository's place; git made it
+        }
         looked_at += 1;
         for (index, line) in text.lines().enumerate() {
             let named = homes.iter().find(|home| line.contains(home.as_str()));
