@@ -7,7 +7,6 @@
 mod commands;
 mod describe;
 mod image;
-mod latency;
 mod logging;
 mod output;
 mod pattern;

@@ -2,11 +2,11 @@
 
 use std::io;
 
+use camlane_measure::{Summary, Times};
 use serde::Serialize;
 
 use super::message::{Published, Run, Seen};
 use super::{Demo, ENOUGH, SIGKILL, objects};
-use crate::latency::{Latency, Summary};
 use crate::output::{self, Output, Paint, Table};
 
 /// Everything that was observed.
@@ -116,10 +116,10 @@ impl Verdict {
             line("slow", &[&take.slow], before),
             line("latest (killed, replaced)", &[&take.killed, &take.latest], before),
         ];
-        let mut latency = Latency::new();
+        let mut latency = Times::new();
         [&take.every, &take.killed, &take.latest]
             .iter()
-            .for_each(|seen| latency.merge(&Latency::from_pairs(&seen.latency)));
+            .for_each(|seen| latency.merge(&Times::from_pairs(&seen.latency)));
         let sum = |of: fn(&Seen) -> u64| all.iter().map(|seen| of(seen)).sum::<u64>();
         let left = objects(lane).len() + take.objects.len();
         // The killed consumer could not count its files at the end.
@@ -288,8 +288,8 @@ fn line(name: &'static str, seen: &[&Seen], published_before: u64) -> Line {
             why.consumer_replaced += first.first.saturating_sub(last.last + 1);
         }
     }
-    let mut latency = Latency::new();
-    seen.iter().for_each(|seen| latency.merge(&Latency::from_pairs(&seen.latency)));
+    let mut latency = Times::new();
+    seen.iter().for_each(|seen| latency.merge(&Times::from_pairs(&seen.latency)));
     let (frames, nanos) = (sum(|seen| seen.frames), sum(|seen| seen.nanos));
     Line {
         name,

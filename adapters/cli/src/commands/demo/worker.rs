@@ -8,11 +8,11 @@ use camlane::{
     Clock, Consumer, ConsumerOptions, Frame, FrameMeta, LaneOptions, PixelFormat, Producer, Read, Reference,
     Wait, WaitError, clock,
 };
+use camlane_measure::Times;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::message::{Beat, Order, Orders, Published, Run, Said, Seen, descriptors, say};
 use super::{HISTORY, SEATS};
-use crate::latency::Latency;
 use crate::{commands, pattern, stop};
 
 /// Plays one part of the demo.
@@ -189,7 +189,7 @@ fn audit(producer: &Producer) -> anyhow::Result<Said> {
 struct Watcher {
     object: String,
     seen: Seen,
-    latency: Latency,
+    latency: Times,
     started: Instant,
     /// What picture number 0 would be called in this run.
     offset: u64,
@@ -202,7 +202,7 @@ impl Watcher {
         Self {
             object: format!("/dev/shm/camlane.{lane}.data"),
             seen: Seen::default(),
-            latency: Latency::new(),
+            latency: Times::new(),
             started: Instant::now(),
             offset: 0,
             is_the_object: false,

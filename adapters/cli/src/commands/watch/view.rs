@@ -5,11 +5,11 @@ use std::io::{self, Write as _};
 use std::time::Instant;
 
 use camlane::Frame;
+use camlane_measure::{Summary as Percentiles, Times};
 use serde::Serialize;
 
 use super::Watch;
 use crate::describe::FrameFacts;
-use crate::latency::{Latency, Summary as Times};
 use crate::output::{self, Output};
 use crate::pattern;
 use crate::snapshot::{Kind, Shot, write_packed};
@@ -45,7 +45,7 @@ pub(super) struct Summary {
     torn: Option<u64>,
     seconds: f64,
     rate: f64,
-    age_ns: Times,
+    age_ns: Percentiles,
     end: &'static str,
 }
 
@@ -56,8 +56,8 @@ pub(super) struct View<'w> {
     pub(super) frames: u64,
     pub(super) torn: u64,
     pub(super) first_torn: String,
-    ages: Latency,
-    recent: Latency,
+    ages: Times,
+    recent: Times,
     newest: String,
     begun: Instant,
     first: Option<Instant>,
@@ -74,8 +74,8 @@ impl<'w> View<'w> {
             frames: 0,
             torn: 0,
             first_torn: String::new(),
-            ages: Latency::new(),
-            recent: Latency::new(),
+            ages: Times::new(),
+            recent: Times::new(),
             newest: String::new(),
             begun: now,
             first: None,
