@@ -5,6 +5,7 @@
 use core::cell::Cell;
 use core::ops::Deref;
 
+use crate::bell::Bell;
 use crate::error::ReadError;
 use crate::layout::{MAX_PINS, Seat};
 use crate::meta::FrameMeta;
@@ -294,8 +295,8 @@ pub struct Asleep<'c> {
 
 impl<'c> Asleep<'c> {
     /// The word to sleep on, shared between processes.
-    pub const fn word(&self) -> &'c Word {
-        self.word
+    pub const fn word(&self) -> Bell<'c> {
+        Bell::new(self.word)
     }
 
     /// The value at which to sleep.

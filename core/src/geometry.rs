@@ -304,7 +304,9 @@ impl Shape {
     }
     /// All memory that the lane takes, in bytes.
     pub const fn footprint(&self) -> u64 {
-        self.data_len + self.seats_len()
+        // A header may leave room between DATA and the seats that follow in the same slice.
+        let before = if self.seats_off == 0 { self.data_len } else { self.seats_off };
+        before + self.seats_len()
     }
     /// Tells whether the producer wakes sleepers at every publish.
     pub const fn always_wake(&self) -> bool {

@@ -55,7 +55,7 @@
 //! A [`Consumer`] trusts whoever can write DATA: it hands out `&[u8]` into those bytes, and becoming one is `unsafe`
 //! ([`Region::seat_role`]) except in memory that a program has for itself. An [`Observer`] trusts nobody. A producer
 //! believes nothing that it finds in a seat: garbage there wastes that seat's slots. Whether somebody is dead is a
-//! question to the caller ([`Seats::reclaim`]), who must hold the proof.
+//! question to the caller, who must hold the proof and vouches for it ([`Seats::reclaim`] is `unsafe`).
 //!
 //! # Features
 //! | feature | default | what it adds |
@@ -72,6 +72,7 @@
 // Loom's words are no bytes: under it whatever lays a lane out in memory is left away, and what served only that is unused.
 #![cfg_attr(loom, allow(dead_code, unused_imports))]
 
+mod bell;
 mod consumer;
 mod error;
 pub mod format;
@@ -90,6 +91,7 @@ pub mod stream;
 mod sync;
 mod word;
 
+pub use bell::Bell;
 pub use consumer::{Asleep, Consumer, Frame};
 pub use error::{
     AttachError, CreateError, LoanError, ObserveError, PublishError, ReadError, StreamError, TakeOverError,

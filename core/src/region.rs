@@ -13,6 +13,7 @@ use core::ptr::NonNull;
 
 use zerocopy::{FromBytes, IntoBytes};
 
+use crate::bell::Bell;
 use crate::consumer::Pinned;
 use crate::error::{AttachError, CreateError};
 use crate::geometry::Shape;
@@ -308,8 +309,8 @@ impl<'a> Region<'a> {
     }
 
     /// The word to sleep on: it changes at every publish and at every change of state.
-    pub fn bell(&self) -> &'a Word {
-        &self.live.bell
+    pub const fn bell(&self) -> Bell<'a> {
+        Bell::new(&self.live.bell)
     }
 
     /// Frames that the producer could not take so far, wrapping.
@@ -433,7 +434,8 @@ impl<'a> Region<'a> {
     ///
     /// # Safety
     /// 1. The memory is writable.
-    /// 2. No other producer, in any process, acts on this region while the role lives.
+    /// 2. No other producer, in any process, acts on this region while the role lives, and nobody creates another object
+    ///    in its memory.
     /// 3. `seats` belong to this region.
     pub unsafe fn producer_role(self, seats: Seats<'a>) -> ProducerRole<'a> {
         ProducerRole { region: self, seats }
@@ -651,6 +653,27 @@ impl<'a> Seats<'a> {
         self.0.iter()
     }
 
+    /// Clears the seats of consumers that are gone and returns how many there were.
+    ///
+    /// `is_alive` is asked for each seat that shows a trace of use.
+    ///
+    /// **Crash safety:** can be killed at any instruction and be repeated.
+    ///
+    /// # Safety
+    /// 1. `is_alive` answers `false` only while the caller holds the proof that nobody acts in that seat or reads a frame
+    ///    pinned there (a lock that only a living consumer holds), and the caller keeps it until this returns. A cleared
+    ///    pin protects nothing any more: the producer writes where a living reader has a `&[u8]`.
+    /// 2. The seats are writable, and those of a lane of frames: a stream keeps its reader's position there.
+    ///
+    /// ```compile_fail,E0133
+    /// fn give_up_waiting(producer: &camlane_core::Producer<'_>) -> u32 {
+    ///     producer.seats().reclaim(|_| false) // a time-out is no proof
+    /// }
+    /// ```
+    pub unsafe fn reclaim(&self, is_alive: impl FnMut(u32) -> bool) -> u32 {
+        self.clear_the_dead(is_alive)
+    }
+
     #[cfg(loom)]
     pub(crate) fn for_model(seats: &'a [Seat]) -> Self {
         Self(Table::from_slice(seats))
@@ -740,7 +763,7 @@ impl<'a> Lane<'a> {
         let memory = Memory::from_mut(bytes);
         let Some(seats_off) = spec.shape.seats_offset() else { return Err(CreateError::SeatsElsewhere) };
         memory.check(spec.shape.footprint())?;
-        // SAFETY: `check` compared the whole footprint with the length.
+        // SAFETY: `check` compared the whole footprint, whose end is that of the seats, with the length.
         let base = unsafe { memory.base.add(seats_off as usize) };
         // SAFETY: the tail of the same exclusive bytes, which the lane alone uses for 'a.
         let tail = unsafe { Memory::from_raw(base, memory.len - seats_off as usize) };

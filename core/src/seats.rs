@@ -7,13 +7,8 @@ use crate::sync::{Relaxed, Release};
 use crate::word::PinWord;
 
 impl Seats<'_> {
-    /// Clears the seats of consumers that are gone and returns how many there were.
-    ///
-    /// `is_alive` is asked for each seat that shows a trace of use. It may answer `false` only while the caller holds
-    /// the proof (a lock that only a living consumer holds) and keeps it until this returns.
-    ///
-    /// **Crash safety:** can be killed at any instruction and be repeated.
-    pub fn reclaim(&self, mut is_alive: impl FnMut(u32) -> bool) -> u32 {
+    /// Does what [`reclaim`](Self::reclaim) says, and leaves its promises to the caller.
+    pub(crate) fn clear_the_dead(&self, mut is_alive: impl FnMut(u32) -> bool) -> u32 {
         let mut cleared = 0;
         for (index, seat) in self.iter().enumerate() {
             let used = seat.pid.load(Relaxed) != 0

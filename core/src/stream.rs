@@ -5,6 +5,7 @@
 
 use core::marker::PhantomData;
 
+use crate::bell::Bell;
 use crate::error::StreamError;
 use crate::layout::Seat;
 use crate::region::{LaneState, ProducerRole, Region, SeatRole};
@@ -243,8 +244,8 @@ impl<'a> StreamReader<'a> {
     }
 
     /// The word that the writer sleeps on, to wake it after a release that says so.
-    pub const fn room_bell(&self) -> &'a Word {
-        &self.seat.bell
+    pub const fn room_bell(&self) -> Bell<'a> {
+        Bell::new(&self.seat.bell)
     }
 
     /// Says that the reader is about to sleep until there are bytes. `None` if some came since: look again.
@@ -328,8 +329,8 @@ impl<'s> StreamAsleep<'s> {
     }
 
     /// The word to sleep on, shared between processes.
-    pub const fn word(&self) -> &'s Word {
-        self.word
+    pub const fn word(&self) -> Bell<'s> {
+        Bell::new(self.word)
     }
 
     /// The value at which to sleep.

@@ -9,8 +9,8 @@ use std::thread;
 use camlane_core::layout::{Header, MAGIC};
 use camlane_core::stream::{StreamReader, StreamWriter};
 use camlane_core::{
-    AttachError, Consumer, Geometry, LaneSpec, MAX_SEATS, MAX_SLOTS, Producer, Region, Seats, Shape,
-    TakeOverError, parse_header,
+    AttachError, Consumer, CreateError, Geometry, Lane, LaneSpec, MAX_SEATS, MAX_SLOTS, Producer, Region,
+    Seats, Shape, TakeOverError, parse_header,
 };
 use common::{Dice, Patience, RaisedAtTheEnd, TestLane, Words, at, roles};
 use proptest::prelude::*;
@@ -177,6 +177,21 @@ fn what_fits_is_accepted_up_to_the_limits_of_the_words(
     change(&mut header);
     let bytes = with_right_checksum(header.as_bytes().try_into().unwrap());
     assert_eq!(check(&bytes, u64::MAX), accepted, "{header:?}");
+}
+
+#[test]
+fn a_shape_with_room_before_its_seats_needs_that_room_too() {
+    let mut header = Header::read_from_bytes(&header_of(Geometry::new(16))).unwrap();
+    header.seats_off = (u64::from(header.seats_off) + (1 << 20)).into();
+    let bytes = with_right_checksum(header.as_bytes().try_into().unwrap());
+    let (shape, _) = parse_header(&bytes, u64::MAX).unwrap();
+    assert_eq!(shape.footprint(), u64::from(header.seats_off) + shape.seats_len());
+    let mut words = vec![0u32; shape.footprint() as usize / 4];
+    let short = &mut words.as_mut_bytes()[..shape.footprint() as usize - 4];
+    let found = short.len() as u64;
+    let refused = Lane::create_in(short, &LaneSpec::anonymous(shape)).unwrap_err();
+    assert_eq!(refused, CreateError::TooSmall { needed: shape.footprint(), found });
+    assert!(Lane::create_in(words.as_mut_bytes(), &LaneSpec::anonymous(shape)).is_ok());
 }
 
 #[test]

@@ -6,7 +6,7 @@ use core::mem;
 
 use camlane_core::layout::{LAYOUT, SEAT_LEN, SEAT_MAGIC};
 use camlane_core::{AttachError, Consumer, Geometry, SeatUse, Seats};
-use common::{TestLane, at, is_whole, publish, publish_many};
+use common::{TestLane, at, is_whole, publish, publish_many, reclaim};
 use rstest::rstest;
 
 fn lane() -> TestLane {
@@ -30,11 +30,11 @@ fn the_pins_of_a_dead_consumer_hold_until_it_is_reclaimed_and_no_longer() {
         asked.push(seat);
         false
     };
-    assert_eq!(producer.seats().reclaim(dead), 1);
+    assert_eq!(reclaim(producer.seats(), dead), 1);
     assert_eq!(asked, [0]);
     assert!(producer.loan().is_ok());
     assert_eq!((lane.pins(), producer.seats().in_use().count()), (vec![], 0));
-    assert_eq!(producer.seats().reclaim(|_| false), 0, "nobody is asked about an empty seat");
+    assert_eq!(reclaim(producer.seats(), |_| false), 0, "nobody is asked about an empty seat");
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn the_living_keep_their_frames_when_the_dead_are_cleared() {
     let held = living.next().unwrap().unwrap();
     mem::forget(dead.next().unwrap().unwrap());
     mem::forget(dead);
-    assert_eq!(lane.all_seats().reclaim(|seat| seat == 0), 1);
+    assert_eq!(reclaim(lane.all_seats(), |seat| seat == 0), 1);
     publish_many(&producer, 100);
     assert!(is_whole(&held));
     assert_eq!(lane.pins(), [held.slot()]);
@@ -61,9 +61,9 @@ fn any_trace_of_use_is_asked_about_and_cleared(#[case] offset: usize) {
     let lane = lane();
     let place = lane.seat_at(1) + offset;
     lane.seats.poke(place, 1);
-    assert_eq!(lane.all_seats().reclaim(|seat| seat == 1), 0);
+    assert_eq!(reclaim(lane.all_seats(), |seat| seat == 1), 0);
     assert_eq!(lane.seats.peek(place), 1);
-    assert_eq!(lane.all_seats().reclaim(|seat| seat != 1), 1);
+    assert_eq!(reclaim(lane.all_seats(), |seat| seat != 1), 1);
     assert_eq!(lane.seats.peek(place), 0);
 }
 

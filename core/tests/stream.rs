@@ -204,19 +204,19 @@ fn each_side_is_told_when_the_other_sleeps() {
     let lane = stream(4, 0);
     let (mut writer, mut reader) = (writer(&lane), reader(&lane));
     let asleep = reader.fall_asleep(reader.bell()).unwrap();
-    assert_eq!(asleep.word().load(Relaxed), asleep.expected());
+    assert_eq!(asleep.word().value(), asleep.expected());
     assert_eq!(writer.write(b"").unwrap(), Written { bytes: 0, asleep: false });
-    assert_eq!(asleep.word().load(Relaxed), asleep.expected(), "nothing came, so nobody is woken");
+    assert_eq!(asleep.word().value(), asleep.expected(), "nothing came, so nobody is woken");
     assert_eq!(writer.write(b"abcdef").unwrap(), Written { bytes: 4, asleep: true });
-    assert_ne!(asleep.word().load(Relaxed), asleep.expected());
+    assert_ne!(asleep.word().value(), asleep.expected());
     drop(asleep);
     assert!(reader.fall_asleep(0).is_none(), "bytes came since");
 
     let full = writer.fall_asleep(writer.bell()).unwrap();
     assert_eq!(reader.read().unwrap().release(0).unwrap(), Written { bytes: 0, asleep: false });
-    assert_eq!(full.word().load(Relaxed), full.expected());
+    assert_eq!(full.word().value(), full.expected());
     assert_eq!(reader.read().unwrap().release(1).unwrap(), Written { bytes: 1, asleep: true });
-    assert_ne!(full.word().load(Relaxed), full.expected());
+    assert_ne!(full.word().value(), full.expected());
     drop(full);
     assert!(writer.fall_asleep(0).is_none(), "room was made since");
     assert_eq!(reader.read().unwrap().release(1).unwrap(), Written { bytes: 1, asleep: false });

@@ -229,7 +229,7 @@ impl Attachment {
     ) -> Result<Arc<Self>, AttachError> {
         // SAFETY: `Attachment::drop` drops the consumer, the last user, before the fields; nothing is created in it.
         let words = Seats::attach_one(&unsafe { page.memory() }, &data.region, seat)?;
-        // SAFETY: 1. who opens a lane trusts its producer, see `Consumer`; 2. `proof` keeps everybody else out of the seat,
+        // SAFETY: 1. the crate's documentation, "Why opening a lane is safe"; 2. `proof` keeps everybody else out of the seat,
         // which belongs to this incarnation.
         let role = unsafe { data.region.seat_role(words) };
         let pid = std::process::id();

@@ -125,7 +125,8 @@ impl ConsumerOptions {
 /// itself and says so in [`Frame::change`]. In a forked child it does nothing.
 ///
 /// **Trust:** frames are `&[u8]` into memory that the producer can write. Whoever can write `/camlane.<lane>.data` (its
-/// owner) must be a camlane producer; with one that you do not trust, be an [`Observer`](crate::Observer).
+/// owner) must be a camlane producer ([why this is safe all the same](crate#why-opening-a-lane-is-safe)); with one that you
+/// do not trust, be an [`Observer`](crate::Observer).
 ///
 /// **Crash safety:** killed at any moment, it keeps its frames pinned until its seat is reclaimed, milliseconds after
 /// somebody needs it; the producer never waits for that.

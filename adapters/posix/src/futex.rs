@@ -3,24 +3,24 @@
 //! Shared, never private: `std` and the small wrapper crates use private futexes, which no other process can wake.
 #![allow(unsafe_code)]
 
-use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
+use camlane_core::Bell;
 use nix::errno::Errno;
 
 /// Sleeps until the word is no longer `expected`, somebody wakes it, a signal comes, or `timeout` is over. Whichever it
 /// was, the caller looks again.
-pub(crate) fn wait(word: &AtomicU32, expected: u32, timeout: Duration) {
+pub(crate) fn wait(word: Bell<'_>, expected: u32, timeout: Duration) {
     let timeout = timespec(timeout);
     let null = std::ptr::null::<u32>();
-    // SAFETY: the word is alive and 4-byte aligned (a reference); the time is a valid timespec; the kernel only reads.
+    // SAFETY: the word is alive and 4-byte aligned (a `Bell`); the time is a valid timespec; the kernel only reads.
     unsafe {
         libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, expected, &raw const timeout, null, 0)
     };
 }
 
 /// Wakes everybody who sleeps on the word.
-pub(crate) fn wake_all(word: &AtomicU32) {
+pub(crate) fn wake_all(word: Bell<'_>) {
     let null = std::ptr::null::<u32>();
     // SAFETY: the word is alive and aligned; FUTEX_WAKE does not access it.
     unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, i32::MAX, null, null, 0) };
@@ -28,7 +28,7 @@ pub(crate) fn wake_all(word: &AtomicU32) {
 
 /// Sleeps until one of the words is no longer as expected, or `timeout` is over. `false`: the system cannot (before
 /// Linux 5.16, or too many words).
-pub(crate) fn wait_any(words: &[(&AtomicU32, u32)], timeout: Duration) -> bool {
+pub(crate) fn wait_any(words: &[(Bell<'_>, u32)], timeout: Duration) -> bool {
     /// `struct futex_waitv` of linux/futex.h.
     #[repr(C)]
     #[derive(Clone, Copy)]
@@ -74,13 +74,13 @@ fn timespec(duration: Duration) -> libc::timespec {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::Ordering;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     #[test]
     fn a_changed_word_is_not_slept_on() {
         let word = AtomicU32::new(1);
-        wait(&word, 0, Duration::from_secs(3600));
-        assert!(wait_any(&[(&word, 0), (&word, 1)], Duration::from_secs(3600)));
+        wait(Bell::new(&word), 0, Duration::from_secs(3600));
+        assert!(wait_any(&[(Bell::new(&word), 0), (Bell::new(&word), 1)], Duration::from_secs(3600)));
     }
 
     #[test]
@@ -89,11 +89,11 @@ mod tests {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 while word.load(Ordering::Acquire) == 0 {
-                    wait(&word, 0, Duration::from_secs(3600));
+                    wait(Bell::new(&word), 0, Duration::from_secs(3600));
                 }
             });
             word.store(1, Ordering::Release);
-            wake_all(&word);
+            wake_all(Bell::new(&word));
         });
     }
 }

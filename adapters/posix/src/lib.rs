@@ -40,6 +40,19 @@
 //! - What a reader missed is counted exactly, and apart from what the camera dropped.
 //! - A producer that restarts, with other sizes or formats too, is followed, and the consumer is told ([`Change`]).
 //!
+//! # Why opening a lane is safe
+//!
+//! A [`Frame`] is a `&[u8]` into memory that another process can write, and [`Consumer::open`] is no `unsafe fn` all the
+//! same. What it relies on lies outside the program: that whoever may write `/camlane.NAME.data` is a camlane producer.
+//! Rust holds a program answerable for what it does itself, not for what others do to its memory (`std::os::fd`, on
+//! `/proc/self/mem`), and iceoryx2 opens its services as safe functions on the same ground. It is not that of `memmap2`,
+//! where mapping a file is unsafe, because any program may write any file, for good reasons, and nothing tells: here the
+//! object has a name of camlane's own, a mode that keeps other users from writing, and a header that is checked before a
+//! byte of a frame is handed out, and the way to change a pinned frame is to break the protocol on purpose. Who wants it
+//! enforced rather than agreed on uses a sealed lane, where the kernel lets nobody but the producer write; who trusts no
+//! producer at all, an [`Observer`]. In [`core`], which cannot know where its bytes come from, the same step is `unsafe`
+//! ([`core::Region::seat_role`]).
+//!
 //! # Kinds of lanes
 //!
 //! | | named, `front-door` | sealed, `sealed:front-door` | fixed, [`core::Lane`] |

@@ -73,7 +73,7 @@ impl Observer {
         };
         // SAFETY: the type's documentation asks for a producer in another process.
         let core = unsafe { data.region.observer() };
-        let seen = AtomicU32::new(data.region.bell().load(Ordering::Acquire).wrapping_sub(1));
+        let seen = AtomicU32::new(data.region.bell().value().wrapping_sub(1));
         Ok(Self { address, core, data, connection, owner: Owner::current(), seen })
     }
 
@@ -93,7 +93,7 @@ impl Observer {
     pub fn wait(&self, timeout: Duration) {
         let region = &self.data.region;
         let seen = self.seen.load(Ordering::Relaxed);
-        if region.bell().load(Ordering::Acquire) != seen {
+        if region.bell().value() != seen {
             return;
         }
         match &self.connection {
@@ -106,7 +106,7 @@ impl Observer {
             None if region.shape().always_wake() => futex::wait(region.bell(), seen, timeout),
             _ => {
                 let deadline = Instant::now() + timeout;
-                while region.bell().load(Ordering::Acquire) == seen && Instant::now() < deadline {
+                while region.bell().value() == seen && Instant::now() < deadline {
                     std::thread::sleep(POLL.min(deadline.saturating_duration_since(Instant::now())));
                 }
             }
@@ -170,6 +170,6 @@ impl Observer {
 
     /// Notes the bell before a look: what is published after it makes the next wait return.
     fn look(&self) {
-        self.seen.store(self.data.region.bell().load(Ordering::Acquire), Ordering::Relaxed);
+        self.seen.store(self.data.region.bell().value(), Ordering::Relaxed);
     }
 }

@@ -399,13 +399,16 @@ pub(crate) fn claim(name: &LaneName, mode: Mode) -> Result<LockFile, Error> {
 /// Clears seats whose byte of the lock file nobody holds; holds the byte meanwhile, as core's contract asks.
 pub(crate) fn reclaim(seats: Seats<'_>, lock: &LockFile) -> u32 {
     let mut proofs = Vec::new();
-    let cleared = seats.reclaim(|index| {
+    let is_alive = |index| {
         let dead = lock.try_lock(lock::seat(index)).unwrap_or(false);
         if dead {
             proofs.push(index);
         }
         !dead
-    });
+    };
+    // SAFETY: 1. a consumer holds its seat's byte for as long as it or a frame of its lives (`SeatLock`), and `proofs` keep
+    // the byte until the end; 2. mapped for writing by all callers; a stream's writer does not come here.
+    let cleared = unsafe { seats.reclaim(is_alive) };
     proofs.into_iter().for_each(|index| lock.unlock(lock::seat(index)));
     cleared
 }

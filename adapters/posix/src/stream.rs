@@ -230,7 +230,7 @@ impl StreamReader {
         let page = Mapping::new(&seats, &object, 0, shape.seat_stride().into(), Access::Write, true)?;
         // SAFETY: `core` stands before the mapping in `Self` and goes first; nothing is created in it.
         let seat = Seats::attach_one(&unsafe { page.memory() }, &data.region, 0).map_err(unusable)?;
-        // SAFETY: 1. who can write the stream must be a camlane writer, as for a `Consumer`; 2. byte 1 is held, and the seat
+        // SAFETY: 1. the crate's documentation, "Why opening a lane is safe"; 2. byte 1 is held, and the seat
         // belongs to this incarnation.
         let role = unsafe { data.region.seat_role(seat) };
         let core = core::StreamReader::new(role, std::process::id())?;

@@ -262,6 +262,12 @@ impl TestLane {
     }
 }
 
+/// Clears the seats for which `is_alive` says no.
+pub(crate) fn reclaim(seats: Seats<'_>, is_alive: impl FnMut(u32) -> bool) -> u32 {
+    // SAFETY: a test names those consumers dead that it forgot together with their frames.
+    unsafe { seats.reclaim(is_alive) }
+}
+
 /// All that one can be in a region, one after another in one thread, whatever its words say.
 pub(crate) fn roles<'a>(
     region: Region<'a>,

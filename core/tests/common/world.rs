@@ -7,7 +7,7 @@ use core::mem;
 
 use camlane_core::{Consumer, Frame, FrameMeta, Loan, Producer, ReadError, Seats};
 
-use super::{FREE, READY, RETIRED, TestLane, WRITING, at, fill, pattern, word};
+use super::{FREE, READY, RETIRED, TestLane, WRITING, at, fill, pattern, reclaim, word};
 
 /// Room for values that come one after another and are borrowed until the end.
 pub(crate) struct Row<T>(Vec<OnceCell<T>>);
@@ -374,7 +374,7 @@ impl<'w, 'm> World<'w, 'm> {
     fn reclaim(&mut self) {
         let Some(producer) = self.producer else { return };
         let mut asked = Vec::new();
-        let cleared = producer.seats().reclaim(|seat| {
+        let cleared = reclaim(producer.seats(), |seat| {
             asked.push(seat as usize);
             self.seats[seat as usize].reader.is_some()
         });

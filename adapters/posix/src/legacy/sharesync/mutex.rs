@@ -8,6 +8,8 @@ use std::fs::File;
 use std::sync::atomic::{AtomicU32, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 use std::time::{Duration, Instant};
 
+use camlane_core::Bell;
+
 use crate::legacy::lease::{self, Others};
 use crate::{futex, process};
 
@@ -46,7 +48,7 @@ impl Mutex<'_> {
                 if left.is_zero() {
                     return false;
                 }
-                futex::wait(self.lock, SLEPT_ON, left.min(LOOK_AROUND));
+                futex::wait(Bell::new(self.lock), SLEPT_ON, left.min(LOOK_AROUND));
             }
         }
         self.owner.store(nix::unistd::gettid().as_raw().cast_unsigned(), Relaxed);
@@ -64,7 +66,7 @@ impl Mutex<'_> {
     fn free(&self) {
         // Release, partner: the Acquire of whoever takes it next.
         if self.lock.swap(FREE, Release) == SLEPT_ON {
-            futex::wake_all(self.lock);
+            futex::wake_all(Bell::new(self.lock));
         }
     }
 
