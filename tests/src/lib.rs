@@ -1,8 +1,10 @@
 //! What the tests in `tests/` share.
 
 pub mod lane;
+pub mod orders;
 pub mod pattern;
 pub mod peer;
+pub mod random;
 pub mod raw;
 pub mod reader;
 pub mod skip;

@@ -72,6 +72,19 @@ impl Peer {
         }
     }
 
+    /// What it has said and nobody has heard yet.
+    pub fn heard(&mut self) -> impl Iterator<Item = Reply> {
+        self.replies.try_iter().map(Reply)
+    }
+
+    /// How it ended, if it has.
+    ///
+    /// # Panics
+    /// If the system does not say.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("look at a peer")
+    }
+
     /// Gives an order and waits for the answer.
     ///
     /// # Panics

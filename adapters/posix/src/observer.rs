@@ -118,6 +118,11 @@ impl Observer {
         self.data.region.shape()
     }
 
+    /// Names the run of the producer that this observer looks at; it does not follow to the next.
+    pub fn incarnation(&self) -> [u32; 4] {
+        self.data.region.incarnation()
+    }
+
     /// What the producer says of the lane.
     pub fn state(&self) -> LaneState {
         self.core.state()

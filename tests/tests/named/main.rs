@@ -12,7 +12,6 @@ mod faults;
 mod forked;
 mod life;
 mod restart;
-mod storm;
 mod threads;
 mod waiting;
 mod zero_copy;

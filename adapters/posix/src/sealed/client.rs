@@ -45,9 +45,31 @@ pub(crate) fn connect(
     notify: bool,
     trusted: &[u32],
 ) -> Result<Option<Connection>, Error> {
+    for _ in 0..TRIES {
+        match attempt(path, role, notify, trusted)? {
+            Attempt::Joined(connection) => return Ok(Some(connection)),
+            Attempt::NobodyThere => return Ok(None),
+            Attempt::HungUp => std::thread::sleep(MOMENT),
+        }
+    }
+    Err(refused(path.display().to_string(), "it closed the connection; perhaps it has too many"))
+}
+
+/// A broker that closes a connection without an answer has too many of them, or its producer died or ended at this
+/// moment: then nobody listens at the next try, or the next producer does.
+const TRIES: u32 = 4;
+const MOMENT: Duration = Duration::from_millis(5);
+
+enum Attempt {
+    Joined(Connection),
+    NobodyThere,
+    HungUp,
+}
+
+fn attempt(path: &Path, role: Role, notify: bool, trusted: &[u32]) -> Result<Attempt, Error> {
     let object = path.display().to_string();
     let unusable = |source| Error::Unusable { object: object.clone(), source };
-    let Some(socket) = dial(path, &object)? else { return Ok(None) };
+    let Some(socket) = dial(path, &object)? else { return Ok(Attempt::NobodyThere) };
     let peer = getsockopt(&socket, PeerCredentials)
         .map_err(|errno| Error::system("ask who serves", &object, errno))?;
     if role == Role::Pin && !trusted.contains(&peer.uid()) {
@@ -59,8 +81,8 @@ pub(crate) fn connect(
         patiently(|| send(socket.as_raw_fd(), Hello::new(role, notify).as_bytes(), MsgFlags::MSG_NOSIGNAL))
             .and_then(|_| patiently(|| receive(&socket)));
     let (packet, mut objects) = match answered {
-        Ok((packet, _)) if packet.is_empty() => return Err(hung_up(object)),
-        Err(Errno::ECONNRESET | Errno::EPIPE) => return Err(hung_up(object)),
+        Ok((packet, _)) if packet.is_empty() => return Ok(Attempt::HungUp),
+        Err(Errno::ECONNRESET | Errno::EPIPE) => return Ok(Attempt::HungUp),
         Err(Errno::ETIMEDOUT) => return Err(silent(&object)),
         other => other.map_err(|errno| Error::system("talk to", &object, errno))?,
     };
@@ -88,7 +110,7 @@ pub(crate) fn connect(
     if !is_whole(&data) || page.as_ref().is_some_and(|page| !is_whole(page)) {
         return Err(unusable(AttachError::Corrupt { what: "object with holes" }));
     }
-    Ok(Some(Connection { socket, data, seat: page.map(|page| (welcome.seat, page)) }))
+    Ok(Attempt::Joined(Connection { socket, data, seat: page.map(|page| (welcome.seat, page)) }))
 }
 
 /// Connects. `None`: nobody listens there.
@@ -123,10 +145,6 @@ fn patiently<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> 
 
 fn refused(object: String, why: &str) -> Error {
     Error::Permission { operation: "join", object, owner: why.to_owned() }
-}
-
-fn hung_up(object: String) -> Error {
-    refused(object, "it closed the connection; perhaps it has too many")
 }
 
 fn silent(object: &str) -> Error {

@@ -26,7 +26,7 @@
 //! | `fork ORDER ; ORDER ...`, `await` | has a forked child obey, and waits for its end; waits for one more line |
 #![allow(unsafe_code)] // forks, and writes where it must not
 
-mod orders;
+mod order;
 mod reader;
 mod stranger;
 mod writer;
@@ -41,7 +41,8 @@ use nix::sys::stat::{Mode, umask};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, fork};
 
-use orders::{Order, Orders};
+use camlane_tests::orders::Orders;
+use order::Order;
 use reader::{Tally, gaze, visits};
 
 /// All that this process holds.

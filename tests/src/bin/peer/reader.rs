@@ -10,7 +10,8 @@ use camlane_tests::pattern;
 use camlane_tests::wait::PATIENCE;
 
 use crate::Peer;
-use crate::orders::{Order, Orders};
+use crate::order::Order;
+use camlane_tests::orders::Orders;
 
 /// What `consume` has seen since the consumer was opened.
 #[derive(Default)]

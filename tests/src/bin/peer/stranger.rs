@@ -19,7 +19,7 @@ use nix::sys::uio::pwrite;
 use nix::unistd::{Gid, Uid, ftruncate, setgid, setgroups, setuid, write};
 
 use crate::Peer;
-use crate::orders::Order;
+use crate::order::Order;
 
 /// Stack of a thread that only sleeps.
 const STACK: usize = 64 * 1024;

@@ -9,7 +9,8 @@ use camlane_tests::pattern::Source;
 use camlane_tests::wait::wait_until;
 
 use crate::Peer;
-use crate::orders::{Order, Orders};
+use crate::order::Order;
+use camlane_tests::orders::Orders;
 
 impl Peer {
     pub(crate) fn create(&mut self, order: &Order<'_>) -> Result<String, Error> {
