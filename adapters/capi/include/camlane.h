@@ -528,7 +528,8 @@ CAMLANE_API int camlane_format_of_drm(uint32_t fourcc, uint32_t *format);
 /* ---- Lanes ------------------------------------------------------------------------------------------------------ */
 
 /* A lane's address is its name, 1 to 64 of A-Z a-z 0-9 _ -; or "sealed:NAME" or "sealed:/path/name.sock" for a lane whose
- * producer hands out sealed memory over a socket. Every function below that takes a `name` takes an address. */
+ * producer hands out sealed memory over a socket; or "file:PATH" or "sysv:KEY" (as `ipcs -m` shows keys) for one in a
+ * regular file or a System V segment. Every function below that takes a `name` takes an address. */
 
 /* Looks which lanes there are. Closed by camlane_lanes_close. */
 CAMLANE_API int camlane_lanes_open(camlane_lanes **lanes);

@@ -190,3 +190,33 @@ fn the_help_of_these_commands_has_examples_too(#[case] command: &str) {
     let help = text(&run(&[command, "--help"]).stdout);
     assert!(help.contains("Examples:") && help.contains(&format!("camlane {command}")), "{help}");
 }
+
+#[rstest]
+fn a_lane_in_a_file_or_a_segment_is_a_lane_to_every_command(#[values("file", "sysv")] kind: &str) {
+    let dir = tempfile::tempdir().unwrap();
+    let key = camlane::legacy::Key::of_file(dir.path(), 1).unwrap();
+    let lane = match kind {
+        "file" => format!("file:{}", dir.path().join("left.lane").display()),
+        _ => format!("sysv:{key}"),
+    };
+    let old = Old::new(&format!("in-place-{kind}"));
+    let publish = start(&["publish", &lane, "--from", PATTERN]);
+    let watch = ["watch", &lane, "--check", "--frames", "20", "--timeout", "60", "--json"];
+    let watched = run(&watch);
+    assert!(watched.status.success(), "{}", text(&watched.stderr));
+    assert_eq!(json(&["info", &lane])["health"], "running");
+    let picture = dir.path().join("now.png");
+    assert!(run(&["snap", &lane, "-o", picture.to_str().unwrap(), "--timeout", "60"]).status.success());
+    assert!(picture.exists());
+    let _bridge = start(&["bridge", &format!("lane:{lane}"), &old.header24()]);
+    let watch = ["watch", &old.header24(), "--check", "--frames", "5", "--timeout", "60", "--json"];
+    assert!(run(&watch).status.success());
+
+    let refused = run(&["rm", &lane]);
+    assert!(!refused.status.success(), "{}", text(&refused.stdout));
+    publish.signal(Signal::SIGINT);
+    assert!(publish.finish().0.success());
+    assert!(run(&["rm", &lane]).status.success());
+    assert_eq!(run(&["info", &lane]).status.code(), Some(3));
+    let _ = std::fs::remove_file(format!("/dev/shm/camlane.sysv-{key}.lock"));
+}

@@ -3,16 +3,17 @@
 
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use camlane_core::{self as core, AttachError, LaneState, ReadError, Region, Seats};
 
-use crate::address::Address;
+use crate::address::{Address, Place};
 use crate::error::Error;
 use crate::fork::Owner;
+use crate::in_place::{InPlace, Opened};
 use crate::lock::{self, LockFile};
 use crate::mapping::{Access, Mapping};
 use crate::name::{LaneName, Part};
@@ -62,16 +63,21 @@ impl Data {
         Self::map(&fd, &object, populate)
     }
 
-    pub(crate) fn map(fd: &OwnedFd, object: &str, populate: bool) -> Result<Self, Error> {
+    pub(crate) fn map(fd: impl AsFd, object: &str, populate: bool) -> Result<Self, Error> {
         let unusable = |source| Error::Unusable { object: object.to_owned(), source };
         let fail = |errno| Error::system("look at", object, errno);
-        let (len, inode) = (shm::len(fd).map_err(fail)?, shm::inode(fd).map_err(fail)?);
+        let (len, inode) = (shm::len(&fd).map_err(fail)?, shm::inode(&fd).map_err(fail)?);
         // A file shorter than its header says would answer with SIGBUS: refuse it before anything is touched.
         let least = core::layout::HEADER_LEN as u64;
         if len < least {
             return Err(unusable(AttachError::TooShort { needed: least, found: len }));
         }
-        let mapping = Mapping::new(fd, object, 0, len, Access::Read, populate)?;
+        Self::of(Mapping::new(fd, object, 0, len, Access::Read, populate)?, inode, object)
+    }
+
+    /// The lane in a mapping.
+    pub(crate) fn of(mapping: Mapping, inode: Inode, object: &str) -> Result<Self, Error> {
+        let unusable = |source| Error::Unusable { object: object.to_owned(), source };
         // SAFETY: `region` stands before `mapping` in `Data` and goes first; nothing is created in it.
         let region = Region::attach(&unsafe { mapping.memory() }).map_err(unusable)?;
         Ok(Self { region, inode, mapping })
@@ -91,7 +97,7 @@ pub(crate) struct Attachment {
     proof: Proof,
 }
 
-/// A seat's byte of a named lane's lock file, held until the last attachment in that seat is gone.
+/// A seat's byte of the lock of a lane that is named or in place, held until the last attachment in that seat is gone.
 ///
 /// The lock file is one for all runs of the producer. A consumer that follows to the next run takes the byte along:
 /// with all seats taken it could not get another, and a frame of the run before may still need this one.
@@ -127,9 +133,34 @@ unsafe impl Sync for Attachment {}
 impl Attachment {
     /// Opens the lane and takes a free seat.
     pub(crate) fn open(address: &Address, opening: &Opening) -> Result<Arc<Self>, Error> {
-        match address.socket() {
-            None => Self::open_named(address.name(), opening),
-            Some(path) => Self::open_sealed(address, path, opening),
+        match &address.place {
+            Place::Shm => Self::open_named(address.name(), opening),
+            Place::Socket(path) => Self::open_sealed(address, path, opening),
+            Place::InPlace(place) => Self::open_in_place(place, opening),
+        }
+    }
+
+    fn open_in_place(place: &InPlace, opening: &Opening) -> Result<Arc<Self>, Error> {
+        let mut tries = 1..TRIES;
+        loop {
+            let Some(opened) = place.open(opening.populate)? else {
+                return Err(Error::NoSuchLane { lane: place.to_string(), running: crate::list::names() });
+            };
+            let Opened { data, seats, at, lock: file } = opened;
+            let shape = *data.region.shape();
+            let Some(seat) = Self::free_seat(&file, shape.seats())? else {
+                // As in `open_named`: one that is just being cleared.
+                if tries.next().is_some() {
+                    std::thread::sleep(MOMENT);
+                    continue;
+                }
+                let holders = crate::list::holders(InPlace::seats(&data));
+                return Err(Error::SeatsTaken { lane: place.to_string(), seats: shape.seats(), holders });
+            };
+            let at = at + seat as usize * shape.seat_stride() as usize;
+            let proof = Proof::Lock(Arc::new(SeatLock { file, seat, owner: Owner::current() }));
+            let unusable = |source| Error::Unusable { object: place.to_string(), source };
+            return Self::occupy(data, seat, (seats, at), proof, opening.from_the_first).map_err(unusable);
         }
     }
 
@@ -152,7 +183,8 @@ impl Attachment {
             return Err(unusable(AttachError::TooShort { needed, found })); // touching it would be SIGBUS
         }
         let page = Mapping::new(&page, &object, 0, needed, Access::Write, true)?;
-        Self::occupy(data, seat, page, Proof::Connection(socket), opening.from_the_first).map_err(unusable)
+        Self::occupy(data, seat, (page, 0), Proof::Connection(socket), opening.from_the_first)
+            .map_err(unusable)
     }
 
     fn open_named(name: &LaneName, opening: &Opening) -> Result<Arc<Self>, Error> {
@@ -207,7 +239,7 @@ impl Attachment {
         let (seat, stride) = (lock.seat, u64::from(shape.seat_stride()));
         let page =
             Mapping::new(&seats, &seats_object, u64::from(seat) * stride, stride, Access::Write, true)?;
-        Self::occupy(data, seat, page, Proof::Lock(lock), opening.from_the_first).map_err(unusable)
+        Self::occupy(data, seat, (page, 0), Proof::Lock(lock), opening.from_the_first).map_err(unusable)
     }
 
     /// Takes the byte of the first seat that nobody has.
@@ -223,12 +255,12 @@ impl Attachment {
     fn occupy(
         data: Data,
         seat: u32,
-        page: Mapping,
+        (page, at): (Mapping, usize),
         proof: Proof,
         from_the_first: bool,
     ) -> Result<Arc<Self>, AttachError> {
         // SAFETY: `Attachment::drop` drops the consumer, the last user, before the fields; nothing is created in it.
-        let words = Seats::attach_one(&unsafe { page.memory() }, &data.region, seat)?;
+        let words = Seats::attach_one(&unsafe { page.memory_from(at) }, &data.region, seat)?;
         // SAFETY: 1. the crate's documentation, "Why opening a lane is safe"; 2. `proof` keeps everybody else out of the seat,
         // which belongs to this incarnation.
         let role = unsafe { data.region.seat_role(words) };
@@ -274,8 +306,7 @@ impl Attachment {
     /// Tells whether another object may have taken this one's place.
     pub(crate) fn may_be_replaced(&self, address: &Address) -> bool {
         match &self.proof {
-            Proof::Lock(_) => shm::inode_of_name(&address.name().object(Part::Data))
-                .is_some_and(|inode| inode != self.data.inode),
+            Proof::Lock(_) => address.inode().is_some_and(|inode| inode != self.data.inode),
             Proof::Connection(socket) => !Connection::is_served(socket),
         }
     }

@@ -369,6 +369,7 @@ impl Consumer {
             Read::Every => core::Consumer::next,
         };
         let Some(pinned) = self.attachment.take(read)? else { return Ok(None) };
+        self.told_gone = false; // in place, a successor goes on in the same memory
         self.totals.delivered += 1;
         self.totals.missed += pinned.missed();
         self.totals.dropped += u64::from(pinned.dropped());

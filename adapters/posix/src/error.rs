@@ -46,6 +46,14 @@ pub enum Error {
         #[source]
         source: AttachError,
     },
+    /// The memory of a lane in place holds one of another shape.
+    #[error(
+        "{object} holds a lane of another shape: ask for the same sizes, or remove it first: camlane rm {object}"
+    )]
+    OtherShape {
+        /// Where.
+        object: String,
+    },
     /// All seats are taken by living consumers.
     #[error(
         "all {seats} seats of lane '{lane}' are taken ({holders}): stop a consumer, observe instead, or create the lane with more seats"

@@ -12,7 +12,7 @@ use camlane_core::{Region, Seats};
 use crate::error::Error;
 use crate::futex;
 use crate::lock::LockFile;
-use crate::name::{LaneName, Part};
+use crate::name::LaneName;
 use crate::producer::reclaim;
 
 const PERIOD: Duration = Duration::from_secs(1);
@@ -30,15 +30,14 @@ struct Orders {
 }
 
 impl Keeper {
-    /// Starts the thread. The region must stay mapped until the keeper is dropped.
+    /// Starts the thread. The region must stay mapped until the keeper is dropped. `lock` is a handle of its own: locks that
+    /// the producer holds would not keep the same handle out.
     pub(crate) fn start(
         name: &LaneName,
         region: &Region<'static>,
         seats: Seats<'static>,
+        lock: Option<LockFile>,
     ) -> Result<Self, Error> {
-        let object = name.object(Part::Lock);
-        // A lock file of its own: locks that the producer holds would not keep this descriptor out.
-        let lock = LockFile::open(&object, None)?;
         let orders = Arc::new(Orders::default());
         let (shared, bell) = (Arc::clone(&orders), region.bell());
         let work = move || {

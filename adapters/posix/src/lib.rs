@@ -64,6 +64,11 @@
 //! | told alive by | a byte of a lock file | its connection | the caller |
 //! | admission | file modes ([`Sharing`]) | [`Policy`] over the peer's credentials | the caller |
 //!
+//! A lane can also live *in place*, in one piece of memory that is never replaced: `file:PATH` in a regular file,
+//! `sysv:KEY` in a System V segment. It is told alive and admits as a named one does; all its ends may write all of it, it
+//! stays when they are gone, and the next producer, which must ask for the same shape, goes on in it, frame numbers
+//! included. [`Address`] has the notations.
+//!
 //! # What it will never do
 //!
 //! Send frames to another machine, queue them on disk, convert pixels, or wait for the slowest reader.
@@ -76,6 +81,7 @@ pub mod copy;
 mod error;
 mod fork;
 mod futex;
+mod in_place;
 mod keeper;
 pub mod legacy;
 mod list;

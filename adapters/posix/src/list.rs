@@ -9,6 +9,7 @@ use camlane_core::{LaneInfo, LaneState, Region, SeatUse, Seats, Shape};
 use crate::address::{self, Address, Place};
 use crate::attachment::Data;
 use crate::error::Error;
+use crate::in_place::InPlace;
 use crate::lock::{self, LockFile};
 use crate::mapping::{Access, Mapping};
 use crate::name::{LaneName, Part};
@@ -57,7 +58,8 @@ pub struct Details {
 pub enum Health {
     /// A producer lives.
     Running,
-    /// Its producer died and left the objects: the next producer of that name replaces them, `camlane rm` removes them.
+    /// Its producer died and left the objects, or the lane is in place and nobody publishes there: the next producer of that
+    /// name replaces them or goes on in them, `camlane rm` removes them.
     Stale,
     /// No object that this version can use.
     Unusable,
@@ -72,17 +74,15 @@ impl LaneStatus {
     /// [`Error::NoSuchLane`], [`Error::InvalidName`]
     pub fn of(address: &str) -> Result<Self, Error> {
         let address: Address = address.parse()?;
-        let exists = match address.socket() {
-            None => shm::inode_of_name(&address.name().object(Part::Data)).is_some(),
-            Some(path) => path.exists(),
-        };
+        let exists = address.socket().map_or_else(|| address.inode().is_some(), Path::exists);
         if !exists {
             return Err(Error::NoSuchLane { lane: address.to_string(), running: names() });
         }
         Ok(Self::look(address))
     }
 
-    /// Looks at all named lanes and at the sealed ones in this user's run-time directory, in the order of their names.
+    /// Looks at all named lanes and at the sealed ones in this user's run-time directory, in the order of their names. Lanes
+    /// in files and segments are not looked for.
     pub fn all() -> Vec<Self> {
         let mut lanes = addresses();
         lanes.sort();
@@ -91,9 +91,10 @@ impl LaneStatus {
 
     fn look(address: Address) -> Self {
         let name = address.name().clone();
-        let (health, data) = match address.socket() {
-            None => look_named(&name),
-            Some(path) => look_sealed(&address, path),
+        let (health, data) = match &address.place {
+            Place::Shm => look_named(&name),
+            Place::Socket(path) => look_sealed(&address, path),
+            Place::InPlace(place) => look_in_place(&address, place),
         };
         let told = data.and_then(|data| {
             let unusable = |source| Error::Unusable { object: address.to_string(), source };
@@ -104,7 +105,11 @@ impl LaneStatus {
                 incarnation: data.region.incarnation(),
                 published: data.region.published_hint(),
                 dropped: data.region.dropped(),
-                seats: address.socket().is_none().then(|| seats_of(&name, &data.region)).flatten(),
+                seats: match &address.place {
+                    Place::Shm => seats_of(&name, &data.region),
+                    Place::Socket(_) => None,
+                    Place::InPlace(_) => InPlace::seats(&data).map(|seats| seats.in_use().collect()),
+                },
                 created_ns: data.region.created_ns(),
             })
         });
@@ -124,13 +129,27 @@ fn look_named(name: &LaneName) -> (Health, Result<Data, Error>) {
         Err(error) => return (Health::Unusable, Err(error)),
     };
     let health = match LockFile::open(&name.object(Part::Lock), None) {
-        Ok(Some(lock)) if lock.is_held(lock::PRODUCER) && data.region.state() == LaneState::Live => {
-            Health::Running
-        }
-        Ok(_) => Health::Stale,
+        Ok(lock) => health(lock.as_ref(), &data),
         Err(_) => Health::Unknown,
     };
     (health, Ok(data))
+}
+
+fn health(lock: Option<&LockFile>, data: &Data) -> Health {
+    let held = lock.is_some_and(|lock| lock.is_held(lock::PRODUCER));
+    if held && data.region.state() == LaneState::Live { Health::Running } else { Health::Stale }
+}
+
+fn look_in_place(address: &Address, place: &InPlace) -> (Health, Result<Data, Error>) {
+    let data = match place.look() {
+        Ok(Some(data)) => data,
+        Ok(None) => {
+            let gone = Error::NoSuchLane { lane: address.to_string(), running: Vec::new() };
+            return (Health::Stale, Err(gone));
+        }
+        Err(error) => return (Health::Unusable, Err(error)),
+    };
+    (health(place.lock_again().as_ref(), &data), Ok(data))
 }
 
 fn look_sealed(address: &Address, path: &Path) -> (Health, Result<Data, Error>) {
@@ -149,10 +168,26 @@ fn look_sealed(address: &Address, path: &Path) -> (Health, Result<Data, Error>) 
 /// [`Error::Taken`] if a producer lives and `force` is not given; [`Error::NoSuchLane`]; [`Error::Permission`].
 pub fn remove(address: &str, force: bool) -> Result<(), Error> {
     let address: Address = address.parse()?;
-    match address.socket() {
-        None => remove_named(address.name(), force),
-        Some(path) => remove_sealed(&address, path, force),
+    match &address.place {
+        Place::Shm => remove_named(address.name(), force),
+        Place::Socket(path) => remove_sealed(&address, path, force),
+        Place::InPlace(place) => remove_in_place(&address, place, force),
     }
+}
+
+fn remove_in_place(address: &Address, place: &InPlace, force: bool) -> Result<(), Error> {
+    if place.inode().is_none() {
+        return Err(Error::NoSuchLane { lane: address.to_string(), running: names() });
+    }
+    if !force {
+        place.look()?; // what is no lane is not ours to remove
+    }
+    let lock = place.lock_again();
+    let ours = lock.as_ref().map_or(Ok(true), |lock| lock.try_lock(lock::PRODUCER))?;
+    if !ours && !force {
+        return Err(Error::Taken { lane: address.to_string(), holder: "it holds the lock".to_owned() });
+    }
+    place.remove()
 }
 
 fn remove_named(name: &LaneName, force: bool) -> Result<(), Error> {
@@ -212,8 +247,16 @@ pub(crate) fn holder_of(name: &LaneName) -> String {
 
 /// Who sits in a lane, as the seats say.
 pub(crate) fn seat_holders(name: &LaneName, region: &Region<'_>) -> String {
-    let holders: Vec<String> =
-        seats_of(name, region).unwrap_or_default().iter().map(|seat| process::describe(seat.pid)).collect();
+    describe(&seats_of(name, region).unwrap_or_default())
+}
+
+/// Who sits in these seats.
+pub(crate) fn holders(seats: Option<Seats<'_>>) -> String {
+    describe(&seats.map(|seats| seats.in_use().collect::<Vec<_>>()).unwrap_or_default())
+}
+
+fn describe(seats: &[SeatUse]) -> String {
+    let holders: Vec<String> = seats.iter().map(|seat| process::describe(seat.pid)).collect();
     if holders.is_empty() { "by whom cannot be seen".to_owned() } else { holders.join("; ") }
 }
 

@@ -10,12 +10,15 @@ use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap, munmap};
 use camlane_core::Memory;
 
 use crate::error::Error;
+use crate::legacy::Segment;
 
-/// A part of an object, mapped shared until it is dropped.
+/// A part of an object, or a whole System V segment, mapped shared until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Mapping {
     base: NonNull<u8>,
     len: NonZeroUsize,
+    /// Detaches by itself.
+    segment: Option<Segment>,
 }
 
 // SAFETY: a mapping is an address range; what lies there is reached through `Memory`, whose users have their own rules.
@@ -51,7 +54,14 @@ impl Mapping {
             if populate { MapFlags::MAP_SHARED | MapFlags::MAP_POPULATE } else { MapFlags::MAP_SHARED };
         // SAFETY: the kernel chooses the address, so nothing that exists is replaced.
         let base = unsafe { mmap(None, len, protection, flags, fd, offset) }.map_err(fail)?.cast();
-        Ok(Self { base, len })
+        Ok(Self { base, len, segment: None })
+    }
+
+    /// The bytes of a segment, which can be written if it was attached for that.
+    pub(crate) fn of_segment(segment: Segment) -> Self {
+        // The kernel refuses to make a segment of no bytes (shmget(2), EINVAL).
+        let len = NonZeroUsize::new(segment.len()).unwrap_or(NonZeroUsize::MIN);
+        Self { base: segment.base(), len, segment: Some(segment) }
     }
 
     /// The bytes, for camlane's core.
@@ -62,6 +72,18 @@ impl Mapping {
     pub(crate) unsafe fn memory<'a>(&self) -> Memory<'a> {
         // SAFETY: mapped for `len` bytes until drop, which the caller outlives; only camlane touches shared objects.
         unsafe { Memory::from_raw(self.base, self.len.get()) }
+    }
+
+    /// The bytes from `at` on, none if it ends before.
+    ///
+    /// # Safety
+    /// As [`memory`](Self::memory).
+    pub(crate) unsafe fn memory_from<'a>(&self, at: usize) -> Memory<'a> {
+        let at = at.min(self.len.get());
+        // SAFETY: at most `len`.
+        let base = unsafe { self.base.add(at) };
+        // SAFETY: as in `memory`.
+        unsafe { Memory::from_raw(base, self.len.get() - at) }
     }
 
     /// The addresses that this mapping covers.
@@ -79,6 +101,9 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
+        if self.segment.is_some() {
+            return;
+        }
         // SAFETY: the range was mapped by `new` and is unmapped once; users of `memory` promised to be gone.
         let _ = unsafe { munmap(self.base.cast(), self.len.get()) };
     }

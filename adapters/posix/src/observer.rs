@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use camlane_core::{self as core, LaneState, ObserveError, Observed};
 use nix::poll::PollTimeout;
 
-use crate::address::Address;
+use crate::address::{Address, Place};
 use crate::attachment::Data;
 use crate::error::Error;
 use crate::fork::Owner;
@@ -61,13 +61,12 @@ impl Observer {
     /// As [`Consumer::open`](crate::Consumer::open), except `SeatsTaken`.
     pub fn open(address: &str) -> Result<Self, Error> {
         let address: Address = address.parse()?;
-        let (data, connection) = match address.socket() {
-            None => (Data::open(address.name(), false)?, None),
-            Some(path) => {
-                let Some(connection) = sealed::connect(path, Role::Observe, true, &[])? else {
-                    let running = crate::list::names();
-                    return Err(Error::NoSuchLane { lane: address.to_string(), running });
-                };
+        let none = || Error::NoSuchLane { lane: address.to_string(), running: crate::list::names() };
+        let (data, connection) = match &address.place {
+            Place::Shm => (Data::open(address.name(), false)?, None),
+            Place::InPlace(place) => (place.look()?.ok_or_else(none)?, None),
+            Place::Socket(path) => {
+                let connection = sealed::connect(path, Role::Observe, true, &[])?.ok_or_else(none)?;
                 (Data::map(&connection.data, &address.to_string(), false)?, Some(connection.socket))
             }
         };

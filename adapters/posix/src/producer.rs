@@ -11,11 +11,12 @@ use camlane_core::{
 };
 use nix::sys::stat::Mode;
 
-use crate::address::Address;
+use crate::address::{Address, Place};
 use crate::clock;
 use crate::error::Error;
 use crate::fork::Owner;
 use crate::futex;
+use crate::in_place::{Claimed, InPlace};
 use crate::keeper::Keeper;
 use crate::lock::{self, LockFile};
 use crate::mapping::{Access, Mapping};
@@ -55,6 +56,7 @@ pub struct Producer {
 enum Home {
     Named { keeper: Keeper, data: Object, seats: Object, lock: LockFile },
     Sealed(Broker),
+    InPlace { keeper: Keeper, lock: LockFile },
 }
 
 /// What loans keep alive.
@@ -69,8 +71,14 @@ struct Shared {
 /// The producer's view of the seats.
 #[derive(Debug)]
 enum SeatMemory {
-    Object { _mapping: Mapping },
-    Table { _table: Arc<SeatTable> },
+    Object {
+        _mapping: Mapping,
+    },
+    Table {
+        _table: Arc<SeatTable>,
+    },
+    /// In the data's own mapping.
+    InPlace,
 }
 
 // SAFETY: core's producer is `Send` but not `Sync` because of its books. Through an `Arc<Shared>` only `Producer`, which is
@@ -92,9 +100,10 @@ impl Producer {
     /// **Crash safety:** a leftover under a temporary name is removed by the next producer.
     pub fn create(address: &str, options: &LaneOptions) -> Result<Self, Error> {
         let address: Address = address.parse()?;
-        let this = match address.socket() {
-            None => Self::create_named(address, options),
-            Some(path) => Self::create_sealed(address.clone(), path, options),
+        let this = match &address.place {
+            Place::Shm => Self::create_named(address, options),
+            Place::Socket(path) => Self::create_sealed(address.clone(), path, options),
+            Place::InPlace(place) => Self::create_in_place(address.clone(), place, options),
         }?;
         log::info!(
             "lane '{}': {} slots of {} bytes",
@@ -129,7 +138,8 @@ impl Producer {
             core_seats,
             SeatMemory::Object { _mapping: seats_map },
         )?;
-        let keeper = Keeper::start(name, shared.core.region(), core_seats)?;
+        let keepers = LockFile::open(&name.object(Part::Lock), None)?;
+        let keeper = Keeper::start(name, shared.core.region(), core_seats, keepers)?;
         seats.publish(&seats_name)?; // seats first: data carries the incarnation that seats must match
         data.publish(&data_name)?;
         // From here on nothing may fail: readers have seen the lane.
@@ -156,6 +166,38 @@ impl Producer {
         let policy = options.policy.clone().unwrap_or_default();
         let lane = sealed::Lane { region: *shared.core.region(), seats: table, data, policy };
         let home = Some(Home::Sealed(Broker::start(claim, lane)?));
+        Ok(Self { address, home, shared: Arc::new(shared), owner: Owner::current() })
+    }
+
+    /// Goes on in memory that has a lane, or makes one there.
+    fn create_in_place(address: Address, place: &InPlace, options: &LaneOptions) -> Result<Self, Error> {
+        let shape = options.in_place_shape()?;
+        let Claimed { memory, lock, fresh } = place.claim(options, &shape)?;
+        let unusable = |source| Error::Unusable { object: place.to_string(), source };
+        let seats_at = shape.seats_offset().unwrap_or(0) as usize; // a shape in place has one
+        let shared = if fresh {
+            let incarnation = random_incarnation()?;
+            // SAFETY: `Shared` drops core's producer before the mapping; nobody has seen a lane there, and others are kept out
+            // by the lock.
+            let seats = Seats::create(unsafe { memory.memory_from(seats_at) }, &shape, incarnation)?;
+            Shared::write(address.name(), options, &shape, incarnation, memory, seats, SeatMemory::InPlace)?
+        } else {
+            // SAFETY: `Shared` drops core's producer before the mapping; nothing is created in it.
+            let region = Region::attach(&unsafe { memory.memory() }).map_err(unusable)?;
+            if *region.shape() != shape {
+                return Err(Error::OtherShape { object: place.to_string() });
+            }
+            // SAFETY: as above.
+            let seats = Seats::attach(&unsafe { memory.memory_from(seats_at) }, &region).map_err(unusable)?;
+            // SAFETY: 1. mapped for writing; 2. the lock keeps other producers out; 3. the seats lie in the same memory.
+            let role = unsafe { region.producer_role(seats) };
+            let core = Box::new(CoreProducer::take_over(role).map_err(|_| too_many_slots(&shape))?);
+            Shared { core, data: memory, _seats: SeatMemory::InPlace }
+        };
+        let (region, seats) = (shared.core.region(), shared.core.seats());
+        reclaim(seats, &lock);
+        let keeper = Keeper::start(address.name(), region, seats, place.lock_again())?;
+        let home = Some(Home::InPlace { keeper, lock });
         Ok(Self { address, home, shared: Arc::new(shared), owner: Owner::current() })
     }
 
@@ -243,7 +285,9 @@ impl Producer {
     /// Gives the seats of dead consumers back at once, and returns how many there were. The keeper does it every second.
     pub fn reclaim(&self) -> u32 {
         match &self.home {
-            Some(Home::Named { lock, .. }) if self.owner.is_here() => reclaim(self.shared.core.seats(), lock),
+            Some(Home::Named { lock, .. } | Home::InPlace { lock, .. }) if self.owner.is_here() => {
+                reclaim(self.shared.core.seats(), lock)
+            }
             _ => 0, // a broker sees each death as it happens
         }
     }
@@ -260,7 +304,11 @@ impl Producer {
 
     fn wake(&self) {
         match &self.home {
-            Some(Home::Named { keeper, .. }) if self.shape().seats() > WAKE_INLINE => keeper.ring(),
+            Some(Home::Named { keeper, .. } | Home::InPlace { keeper, .. })
+                if self.shape().seats() > WAKE_INLINE =>
+            {
+                keeper.ring();
+            }
             Some(Home::Sealed(broker)) => broker.ring(), // strangers may have thousands of threads asleep
             _ => futex::wake_all(self.shared.core.region().bell()),
         }
@@ -276,15 +324,24 @@ impl Drop for Producer {
         let home = self.home.take();
         if !self.owner.is_here() {
             // Thread, stream and names are the parent's; a broker knows that by itself.
-            if let Some(Home::Named { keeper, .. }) = home {
+            if let Some(Home::Named { keeper, .. } | Home::InPlace { keeper, .. }) = home {
                 std::mem::forget(keeper);
             }
             return;
         }
         self.shared.core.close();
         futex::wake_all(self.shared.core.region().bell());
-        let Some(Home::Named { keeper, data, seats, lock }) = home else { return };
-        drop((keeper, data, seats));
+        let lock = match home {
+            Some(Home::Named { keeper, data, seats, lock }) => {
+                drop((keeper, data, seats));
+                lock
+            }
+            Some(Home::InPlace { keeper, lock }) => {
+                drop(keeper);
+                lock
+            }
+            Some(Home::Sealed(_)) | None => return,
+        };
         // Last: until then no other producer comes. By hand, because a program that another thread starts at this moment has
         // the descriptor for an instant, and the lock falls with the last one.
         lock.unlock(lock::PRODUCER);
@@ -301,9 +358,21 @@ impl Shared {
         core_seats: Seats<'static>,
         seats: SeatMemory,
     ) -> Result<Self, Error> {
-        let shape = options.shape()?;
+        Self::write(name, options, &options.shape()?, incarnation, data, core_seats, seats)
+    }
+
+    /// As [`new`](Self::new), of a shape that does not follow from the options alone.
+    fn write(
+        name: &LaneName,
+        options: &LaneOptions,
+        shape: &Shape,
+        incarnation: [u32; 4],
+        data: Mapping,
+        core_seats: Seats<'static>,
+        seats: SeatMemory,
+    ) -> Result<Self, Error> {
         let spec = LaneSpec {
-            shape,
+            shape: *shape,
             incarnation,
             created_ns: clock::boottime_ns(),
             info: options.info(name, process::boot_id(), clock::offsets()),
@@ -313,7 +382,7 @@ impl Shared {
         // SAFETY: 1. mapped for writing; 2. the caller holds the lane's lock, and the object is new; 3. the seats were made
         // for this region.
         let role = unsafe { region.producer_role(core_seats) };
-        let core = Box::new(CoreProducer::new(role).map_err(|_| too_many_slots(&shape))?);
+        let core = Box::new(CoreProducer::new(role).map_err(|_| too_many_slots(shape))?);
         Ok(Self { core, data, _seats: seats })
     }
 }

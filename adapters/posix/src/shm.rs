@@ -18,6 +18,13 @@ pub(crate) const SHM_DIR: &str = "/dev/shm";
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Inode(u64, u64);
 
+impl Inode {
+    /// A System V segment's: its number, on no device that a file is on.
+    pub(crate) const fn of_segment(id: i32) -> Self {
+        Self(u64::MAX, id.cast_unsigned() as u64)
+    }
+}
+
 /// Opens an object that exists. `None`: there is none.
 pub(crate) fn open(object: &str, write: bool) -> Result<Option<OwnedFd>, Error> {
     let access = if write { OFlag::O_RDWR } else { OFlag::O_RDONLY };
@@ -85,7 +92,12 @@ pub(crate) fn len(fd: impl AsFd) -> Result<u64, Errno> {
 
 /// The object that a name stands for now.
 pub(crate) fn inode_of_name(object: &str) -> Option<Inode> {
-    let found = std::fs::metadata(file_of(object)).ok()?;
+    inode_of_path(&file_of(object))
+}
+
+/// The file that a path stands for now.
+pub(crate) fn inode_of_path(path: &Path) -> Option<Inode> {
+    let found = std::fs::metadata(path).ok()?;
     Some(Inode(found.dev(), found.ino()))
 }
 

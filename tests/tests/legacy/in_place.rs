@@ -1,9 +1,11 @@
-//! Lanes in one piece of memory: a regular file, an object of any name, a System V segment.
+//! Lanes in one piece of memory: a regular file, an object of any name, a System V segment. The same ends as of any lane.
 
 use std::process::Command;
 
-use camlane::legacy::{Error, InPlace, InPlaceConsumer, InPlaceProducer, Key, Segment};
-use camlane::{Flags, FrameMeta, LaneOptions, WaitError};
+use camlane::legacy::{Key, Segment};
+use camlane::{
+    Consumer, Error, Flags, FrameMeta, Health, LaneOptions, LaneStatus, Observer, Producer, WaitError,
+};
 use camlane_tests::peer::Peer;
 use camlane_tests::wait::wait_until;
 use rstest::rstest;
@@ -12,7 +14,7 @@ use super::{LONG, SHORT, unique};
 
 /// Memory of one test alone, of any kind.
 struct Home {
-    lane: InPlace,
+    lane: String,
     _dir: tempfile::TempDir,
 }
 
@@ -20,20 +22,32 @@ impl Home {
     fn new(kind: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let lane = match kind {
-            "sysv" => InPlace::Segment(Key::of_file(dir.path(), 1).unwrap()),
-            "shm" => InPlace::Object(format!("/{}", unique()).parse().unwrap()),
-            _ => InPlace::Object(dir.path().join("lane").to_str().unwrap().parse().unwrap()),
+            "sysv" => format!("sysv:{}", Key::of_file(dir.path(), 1).unwrap()),
+            "shm" => format!("file:/dev/shm/{}", unique()),
+            _ => format!("file:{}", dir.path().join("left.lane").display()),
         };
         Self { lane, _dir: dir }
+    }
+
+    fn produce(&self, options: &LaneOptions) -> Result<Producer, Error> {
+        Producer::create(&self.lane, options)
+    }
+
+    fn consume(&self) -> Result<Consumer, Error> {
+        Consumer::open(&self.lane)
+    }
+
+    fn path(&self) -> &str {
+        self.lane.strip_prefix("file:").unwrap()
     }
 }
 
 impl Drop for Home {
     fn drop(&mut self) {
-        match &self.lane {
-            InPlace::Object(name) => drop(std::fs::remove_file(name.path())),
-            InPlace::Segment(key) => {
-                let _ = Segment::remove(*key);
+        match self.lane.strip_prefix("sysv:") {
+            None => drop(std::fs::remove_file(self.path())),
+            Some(key) => {
+                let _ = Segment::remove(key.parse().unwrap());
                 let _ = std::fs::remove_file(format!("/dev/shm/camlane.sysv-{key}.lock"));
             }
         }
@@ -46,7 +60,7 @@ fn options() -> LaneOptions {
     LaneOptions::for_bytes(BYTES)
 }
 
-fn publish(producer: &InPlaceProducer) -> u64 {
+fn publish(producer: &Producer) -> u64 {
     let value = (producer.published() + 1) as u8;
     let mut loan = producer.loan().unwrap();
     loan[..BYTES as usize].fill(value);
@@ -56,7 +70,7 @@ fn publish(producer: &InPlaceProducer) -> u64 {
 }
 
 #[track_caller]
-fn next(consumer: &InPlaceConsumer) -> u64 {
+fn next(consumer: &mut Consumer) -> u64 {
     let frame = consumer.next(LONG).unwrap();
     assert!(frame.iter().all(|&byte| byte == frame.number() as u8), "frame {} is torn", frame.number());
     assert_eq!(frame.meta().flags, Flags::COPIED);
@@ -66,11 +80,11 @@ fn next(consumer: &InPlaceConsumer) -> u64 {
 #[rstest]
 fn a_lane_works_in_memory_of_any_kind(#[values("file", "shm", "sysv")] kind: &str) {
     let home = Home::new(kind);
-    let producer = home.lane.produce(&options()).unwrap();
-    let consumers = [home.lane.consume().unwrap(), home.lane.consume().unwrap()];
+    let producer = home.produce(&options()).unwrap();
+    let mut consumers = [home.consume().unwrap(), home.consume().unwrap()];
     for number in 1..=50 {
         assert_eq!(publish(&producer), number);
-        assert_eq!(consumers.each_ref().map(next), [number, number]);
+        assert_eq!(consumers.each_mut().map(next), [number, number]);
     }
     assert!(matches!(consumers[0].next(SHORT), Err(WaitError::TimedOut)));
     drop(producer);
@@ -81,9 +95,9 @@ fn a_lane_works_in_memory_of_any_kind(#[values("file", "shm", "sysv")] kind: &st
 fn a_producer_that_was_killed_is_followed_by_one_that_goes_on(#[values("file", "shm", "sysv")] kind: &str) {
     let home = Home::new(kind);
     let mut first = child(&home.lane);
-    let consumer = home.lane.consume().unwrap();
-    let before = next(&consumer);
-    let taken = home.lane.produce(&options()).unwrap_err();
+    let mut consumer = home.consume().unwrap();
+    let before = next(&mut consumer);
+    let taken = home.produce(&options()).unwrap_err();
     assert!(matches!(taken, Error::Taken { .. }), "{taken}");
     first.kill();
     let mut last = before;
@@ -95,67 +109,124 @@ fn a_producer_that_was_killed_is_followed_by_one_that_goes_on(#[values("file", "
     };
     assert!(matches!(gone, WaitError::ProducerGone), "{gone}");
     let mut second = child(&home.lane);
-    assert!(next(&consumer) > last);
+    assert!(next(&mut consumer) > last);
     second.kill();
 }
 
 #[rstest]
 fn a_consumer_that_was_killed_loses_its_seat(#[values("file", "sysv")] kind: &str) {
     let home = Home::new(kind);
-    let producer = home.lane.produce(&options().seats(1).pins(1).history(1).loans(1).slots(2)).unwrap();
+    let producer = home.produce(&options().seats(1).pins(1).history(1).loans(1).slots(2)).unwrap();
     publish(&producer);
     let mut holder = peer("hold", &home.lane);
-    assert!(matches!(home.lane.consume(), Err(Error::Lane(camlane::Error::SeatsTaken { seats: 1, .. }))));
+    assert!(matches!(home.consume(), Err(Error::SeatsTaken { seats: 1, .. })));
     publish(&producer); // the other slot
     assert!(producer.loan().is_err());
     holder.kill();
     wait_until("the slot is given back", || producer.loan().is_ok());
-    home.lane.consume().unwrap();
+    home.consume().unwrap();
 }
 
 #[rstest]
 fn what_is_no_lane_or_another_one_is_refused(#[values("file", "sysv")] kind: &str) {
     let home = Home::new(kind);
-    assert!(matches!(home.lane.consume(), Err(error) if error.name() == Some("ENOENT")));
-    drop(home.lane.produce(&options()).unwrap());
-    let other = home.lane.produce(&options().seats(3)).unwrap_err();
-    assert!(matches!(other, Error::Corrupt { .. }), "{other}");
-    assert_eq!(publish(&home.lane.produce(&options()).unwrap()), 1);
+    assert!(matches!(home.consume(), Err(Error::NoSuchLane { .. })));
+    assert!(matches!(Observer::open(&home.lane), Err(Error::NoSuchLane { .. })));
+    drop(home.produce(&options()).unwrap());
+    let other = home.produce(&options().seats(3)).unwrap_err();
+    assert!(matches!(other, Error::OtherShape { .. }), "{other}");
+    assert_eq!(publish(&home.produce(&options()).unwrap()), 1);
 }
 
 #[test]
 fn a_file_with_something_else_inside_is_not_overwritten() {
     let home = Home::new("file");
-    let InPlace::Object(name) = &home.lane else { unreachable!() };
-    std::fs::write(name.path(), vec![b'x'; 1_000_000]).unwrap();
-    let foreign = home.lane.produce(&options()).unwrap_err();
-    assert!(matches!(foreign, Error::Lane(camlane::Error::Unusable { .. })), "{foreign}");
-    assert_eq!(std::fs::read(name.path()).unwrap(), vec![b'x'; 1_000_000]);
+    std::fs::write(home.path(), vec![b'x'; 1_000_000]).unwrap();
+    let foreign = home.produce(&options()).unwrap_err();
+    assert!(matches!(foreign, Error::Unusable { .. }), "{foreign}");
+    assert!(matches!(camlane::remove(&home.lane, false), Err(Error::Unusable { .. })));
+    assert_eq!(std::fs::read(home.path()).unwrap(), vec![b'x'; 1_000_000]);
 }
 
 #[test]
 fn a_creator_that_was_killed_before_the_lane_was_complete_is_followed_by_another() {
     let home = Home::new("file");
-    let InPlace::Object(name) = &home.lane else { unreachable!() };
-    drop(home.lane.produce(&options()).unwrap());
+    drop(home.produce(&options()).unwrap());
     // As it is left: the magic is there, the state still INIT, the rest of the header not yet.
-    let mut bytes = std::fs::read(name.path()).unwrap();
+    let mut bytes = std::fs::read(home.path()).unwrap();
     bytes[8..256].fill(0);
-    std::fs::write(name.path(), bytes).unwrap();
-    assert!(home.lane.consume().is_err());
-    assert_eq!(publish(&home.lane.produce(&options()).unwrap()), 1);
+    std::fs::write(home.path(), bytes).unwrap();
+    assert!(home.consume().is_err());
+    assert_eq!(publish(&home.produce(&options()).unwrap()), 1);
+}
+
+#[rstest]
+fn pixels_lie_in_a_mapping_that_a_consumer_cannot_write(#[values("file", "sysv")] kind: &str) {
+    let home = Home::new(kind);
+    let producer = home.produce(&options()).unwrap();
+    let mut consumer = home.consume().unwrap();
+    publish(&producer);
+    let frame = consumer.next(LONG).unwrap();
+    let at = frame.as_ptr().addr();
+    assert!(consumer.addresses().contains(&at));
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    let line = maps.lines().find(|line| {
+        let (start, end) = line.split_once(' ').unwrap().0.split_once('-').unwrap();
+        (usize::from_str_radix(start, 16).unwrap()..usize::from_str_radix(end, 16).unwrap()).contains(&at)
+    });
+    assert!(line.unwrap().contains(" r--s "), "{line:?}");
+}
+
+#[rstest]
+fn a_lane_is_described_observed_and_removed_like_any_other(#[values("file", "sysv")] kind: &str) {
+    let home = Home::new(kind);
+    let producer = home.produce(&options()).unwrap();
+    let consumer = home.consume().unwrap();
+    publish(&producer);
+    let status = LaneStatus::of(&home.lane).unwrap();
+    let details = status.lane.unwrap();
+    assert_eq!((status.health, details.published), (Health::Running, 1));
+    assert_eq!(details.seats.unwrap()[0].pid, std::process::id());
+    let copied = Observer::open(&home.lane).unwrap().copy_newest().unwrap().unwrap();
+    assert_eq!((copied.observed.number, copied.pixels), (1, vec![1; BYTES as usize]));
+
+    assert!(matches!(camlane::remove(&home.lane, false), Err(Error::Taken { .. })));
+    drop((producer, consumer));
+    assert_eq!(LaneStatus::of(&home.lane).unwrap().health, Health::Stale);
+    camlane::remove(&home.lane, false).unwrap();
+    assert!(matches!(LaneStatus::of(&home.lane), Err(Error::NoSuchLane { .. })));
+}
+
+#[rstest]
+fn a_consumer_follows_to_memory_that_took_the_place_of_its_own(#[values("file", "sysv")] kind: &str) {
+    let home = Home::new(kind);
+    let first = home.produce(&options()).unwrap();
+    let mut consumer = home.consume().unwrap();
+    publish(&first);
+    next(&mut consumer);
+    drop(first);
+    camlane::remove(&home.lane, false).unwrap();
+    let second = home.produce(&options().seats(3)).unwrap();
+    publish(&second);
+    let frame = loop {
+        match consumer.next(LONG) {
+            Ok(frame) => break frame,
+            Err(error) => assert!(matches!(error, WaitError::Closed), "{error}"),
+        }
+    };
+    assert!(frame.change().restarted);
+    assert_eq!(frame.number(), 1);
 }
 
 /// Starts this program again as a producer that never ends.
-fn child(lane: &InPlace) -> Peer {
+fn child(lane: &str) -> Peer {
     peer("produce", lane)
 }
 
-fn peer(role: &str, lane: &InPlace) -> Peer {
+fn peer(role: &str, lane: &str) -> Peer {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "in_place::other_process", "--ignored", "--nocapture", "--test-threads=1"]);
-    let mut peer =
-        Peer::run(command.env("CAMLANE_TEST_ROLE", role).env("CAMLANE_TEST_LANE", lane.to_string()));
+    let mut peer = Peer::run(command.env("CAMLANE_TEST_ROLE", role).env("CAMLANE_TEST_LANE", lane));
     while !peer.answer().expect("the other process starts").says("ok ready") {}
     peer
 }
@@ -163,10 +234,10 @@ fn peer(role: &str, lane: &InPlace) -> Peer {
 #[test]
 #[ignore = "the other process of the tests above"]
 fn other_process() {
-    let lane: InPlace = std::env::var("CAMLANE_TEST_LANE").unwrap().parse().unwrap();
+    let lane = std::env::var("CAMLANE_TEST_LANE").unwrap();
     match std::env::var("CAMLANE_TEST_ROLE").as_deref() {
         Ok("produce") => {
-            let producer = lane.produce(&options()).unwrap();
+            let producer = Producer::create(&lane, &options()).unwrap();
             publish(&producer);
             println!("\nok ready");
             loop {
@@ -175,7 +246,7 @@ fn other_process() {
             }
         }
         Ok("hold") => {
-            let consumer = lane.consume().unwrap();
+            let mut consumer = Consumer::open(&lane).unwrap();
             let _frame = consumer.next(LONG).unwrap();
             println!("\nok ready");
             loop {

@@ -2,8 +2,8 @@
 
 use std::io::Write;
 
-use camlane::legacy::{Error, InPlace, Key, MapKind, ObjectName, Segment, WindowOptions};
-use camlane::{FrameMeta, LaneOptions, PixelFormat};
+use camlane::legacy::{Error, Key, MapKind, ObjectName, Segment, WindowOptions};
+use camlane::{Consumer, FrameMeta, LaneOptions, PixelFormat, Producer};
 use rstest::rstest;
 
 use super::{LONG, TestObject, file, run, unique};
@@ -90,9 +90,9 @@ fn raw_pixels_in_a_window_become_a_frame_of_a_lane_in_a_file() {
     let window = WindowOptions::new(MapKind::ReadOnly).offset(3).len(100).open(&name).unwrap();
 
     let layout = PixelFormat::GRAY8.layout(10, 10, 1).unwrap();
-    let lane = InPlace::Object(format!("{name}.lane").parse().unwrap());
-    let producer = lane.produce(&LaneOptions::for_frames(&layout)).unwrap();
-    let consumer = lane.consume().unwrap();
+    let lane = format!("file:{name}.lane");
+    let producer = Producer::create(&lane, &LaneOptions::for_frames(&layout)).unwrap();
+    let mut consumer = Consumer::open(&lane).unwrap();
     let mut loan = producer.loan().unwrap();
     window.read_at(0, &mut loan[..100]).unwrap();
     producer.publish(loan, &FrameMeta::new(layout)).unwrap();

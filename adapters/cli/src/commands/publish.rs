@@ -43,7 +43,7 @@ Examples:
 Ctrl-C ends the stream in good order: readers get what was published and are told. A second one ends at once."
 )]
 pub(crate) struct Publish {
-    /// Name of the lane; sealed:NAME for one that readers cannot harm; header24:NAME for an old program's object
+    /// Name of the lane; sealed:NAME for one that readers cannot harm; file:PATH, sysv:KEY; header24:NAME for an old program's object
     #[arg(value_parser = header24::target)]
     lane: Target,
     /// Where the frames come from

@@ -6,7 +6,6 @@ use std::num::NonZeroUsize;
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU32;
 
-use camlane_core::Memory;
 use nix::sys::mman::{MapFlags, MsFlags, ProtFlags, mmap, msync, munmap};
 
 use crate::legacy::foreign::Foreign;
@@ -158,18 +157,6 @@ impl Map {
         let word = unsafe { self.base.add(at) }.cast::<AtomicU32>();
         // SAFETY: in bounds, aligned, mapped for writing and alive as long as `self`; atomics may be shared.
         Some(unsafe { word.as_ref() })
-    }
-
-    /// The bytes from `at` on, for camlane's core.
-    ///
-    /// # Safety
-    /// The result is not used after the mapping is dropped, and the mapping is not read or written otherwise meanwhile.
-    pub(crate) unsafe fn memory<'a>(&self, at: usize) -> Memory<'a> {
-        let at = at.min(self.len);
-        // SAFETY: at most `len`.
-        let base = unsafe { self.base.add(at) };
-        // SAFETY: mapped for that many bytes until drop, which the caller outlives; core alone touches them.
-        unsafe { Memory::from_raw(base, self.len - at) }
     }
 
     /// Compares the object's length with the end of an access.

@@ -5,7 +5,7 @@
 //! - [`Text`]: a NUL-terminated message in an object that whoever comes first creates.
 //! - [`Window`]: bytes of a file or an object, shared, read-only or private.
 //! - [`SyncWriter`], [`SyncReader`]: the byte stream behind a process-shared pthread mutex.
-//! - [`Segment`], [`InPlace`]: System V segments; lanes in a segment, a regular file, or an object of any name.
+//! - [`Segment`]: System V segments. A lane can live in one, or in a regular file: see [`Address`](crate::Address).
 //!
 //! **Trust:** the programs on the other side are not camlane's and keep to no protocol that could be checked. Nothing they
 //! write is believed before it is checked, no reference into it is ever made, and nothing here waits without an end.
@@ -15,11 +15,10 @@
 mod error;
 mod foreign;
 mod header24;
-mod in_place;
 mod lease;
 mod map;
 mod name;
-mod object;
+pub(crate) mod object;
 mod sharesync;
 mod sysv;
 mod text;
@@ -28,7 +27,6 @@ mod window;
 pub use camlane_core::legacy::{Header24, Header24Error};
 pub use error::Error;
 pub use header24::{Frame24, Header24Options, Header24Reader, Header24Writer, Stall, Writing};
-pub use in_place::{InPlace, InPlaceConsumer, InPlaceProducer};
 pub use map::{Map, MapKind};
 pub use name::ObjectName;
 pub use object::{Access, Identity, Object, Opened};

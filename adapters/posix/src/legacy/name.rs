@@ -37,6 +37,11 @@ impl ObjectName {
         Some(Identity::new(found.dev(), found.ino()))
     }
 
+    /// The file with that path, wherever it is.
+    pub(crate) fn of_file(path: &Path) -> Self {
+        Self { path: path.to_owned() }
+    }
+
     /// The name under which an object is made before it gets its own.
     pub(crate) fn staged(&self) -> PathBuf {
         let file = self.path.file_name().unwrap_or_default().to_string_lossy();

@@ -7,7 +7,6 @@ use std::path::Path;
 use std::ptr::NonNull;
 use std::str::FromStr;
 
-use camlane_core::Memory;
 use nix::errno::Errno;
 
 use crate::legacy::foreign::Foreign;
@@ -178,17 +177,19 @@ impl Segment {
         Ok(len)
     }
 
-    /// The bytes from `at` on, for camlane's core.
-    ///
-    /// # Safety
-    /// The result is not used after the segment is dropped, and the segment is not read or written otherwise meanwhile;
-    /// nothing is created in it unless it was attached for writing.
-    pub(crate) unsafe fn memory<'a>(&self, at: usize) -> Memory<'a> {
-        let at = at.min(self.len);
-        // SAFETY: at most `len`.
-        let base = unsafe { self.base.add(at) };
-        // SAFETY: attached for that many bytes until drop, which the caller outlives; core alone touches them.
-        unsafe { Memory::from_raw(base, self.len - at) }
+    /// Where it is attached.
+    pub(crate) const fn base(&self) -> NonNull<u8> {
+        self.base
+    }
+
+    /// The number that the system knows it by, which is another one for a segment that is made anew.
+    pub(crate) const fn id(&self) -> i32 {
+        self.id
+    }
+
+    /// The number of the segment that has the key now.
+    pub(crate) fn find(key: Key) -> Option<i32> {
+        get(key, 0, 0).ok()
     }
 }
 
