@@ -102,5 +102,7 @@ pub use info::{ClockOffsets, InfoSpec, LaneInfo, LaneSpec};
 pub use meta::{Clock, Colour, Details, Flags, FrameMeta, Rect, Reference};
 pub use observer::{Observed, Observer};
 pub use producer::{DEFAULT_SLOTS, Loan, Producer, Published};
-pub use region::{Lane, LaneState, Memory, ProducerRole, Region, SeatRole, SeatRoles, Seats, parse_header};
+pub use region::{
+    DmaTarget, Lane, LaneState, Memory, ProducerRole, Region, SeatRole, SeatRoles, Seats, parse_header,
+};
 pub use seats::SeatUse;

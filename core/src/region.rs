@@ -23,7 +23,7 @@ use crate::layout::{
     crc32,
 };
 use crate::observer::Observer;
-use crate::producer::Writing;
+use crate::producer::{Loan, Writing};
 use crate::stream::Span;
 use crate::sync::{Acquire, MetaWord, Relaxed, Release, Word, fence};
 
@@ -697,6 +697,27 @@ fn belongs(seat: &Seat, region: &Region<'_>, index: u32) -> bool {
         && index < region.shape.seats // the producer looks no further: a pin there would protect nothing
         && incarnation == region.incarnation
 }
+
+/// Bytes that a device may fill by itself while the program only holds the value that owns them: a camera's driver, a DMA
+/// engine. A driver takes the value when it is told to fill the bytes, and gives it back when they are filled.
+///
+/// # Safety
+/// 1. The bytes behind `DerefMut` are the same ones, at the same address, wherever the value is moved, until it is dropped;
+///    if it is forgotten, they stay for as long as the type's lifetimes say.
+/// 2. Nobody else writes them meanwhile, nor reads them believing that they keep still.
+/// 3. [`handle`](Self::handle) names the same bytes.
+pub unsafe trait DmaTarget: core::ops::DerefMut<Target = [u8]> {
+    /// The system's own handle of the buffer that begins at byte `offset` and goes to the next such buffer, or the end:
+    /// on Linux the number of a dma-buf's descriptor, open while the value lives. `None`: there is none.
+    fn handle(&self, offset: usize) -> Option<i32> {
+        let _ = offset;
+        None
+    }
+}
+
+// SAFETY: 1. a slot lies in the region, which outlives the loan's lifetime; 2. its `Writing` is the only witness, consumers
+// pin no slot in that state, and observers check after they copied; 3. it names none.
+unsafe impl DmaTarget for Loan<'_> {}
 
 /// The right to be a region's one producer.
 #[derive(Debug)]

@@ -1,5 +1,6 @@
 //! What the tests in `tests/` share.
 
+pub mod digest;
 pub mod lane;
 pub mod orders;
 pub mod pattern;

@@ -209,6 +209,16 @@ fn core_has_one_file_with_unsafe_code() {
 }
 
 #[test]
+fn the_camera_crate_has_two_files_with_unsafe_code() {
+    let sources = files("adapters/v4l2/src").into_iter().filter(|path| is_rust(path));
+    let found: Vec<String> = sources
+        .filter(|path| !uses(path, &read(path), &["unsafe"]).is_empty())
+        .map(|path| path.display().to_string())
+        .collect();
+    assert_eq!(found, ["adapters/v4l2/src/memory.rs", "adapters/v4l2/src/sys.rs"]);
+}
+
+#[test]
 fn core_names_atomics_in_one_file_so_that_loom_sees_them_all() {
     let elsewhere = core_sources().filter(|(path, _)| !path.ends_with("sync.rs"));
     let found: Vec<String> =

@@ -441,6 +441,10 @@ impl DerefMut for Loan {
     }
 }
 
+// SAFETY: 1. the slot lies in a mapping, which `shared` keeps while the loan lives, or for ever if it is forgotten; 2. core's
+// loan is its only witness; 3. it names none.
+unsafe impl core::DmaTarget for Loan {}
+
 impl Drop for Loan {
     fn drop(&mut self) {
         if self.owner.is_here() {

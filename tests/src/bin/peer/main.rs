@@ -10,6 +10,7 @@
 //! | `seats`, `close` | gives back the seats of the dead and counts the rest; ends the stream |
 //! | `open LANE [read= wait= patience=]` | becomes a consumer |
 //! | `next MILLISECONDS`, `hold MILLISECONDS` | waits for a frame and checks every byte; and keeps it |
+//! | `see MILLISECONDS` | waits for a frame of any content, and tells its number, its digest and where it lies |
 //! | `consume HOLD` | reads on and on, checks every byte twice, `HOLD` frames apart; `tally` reports |
 //! | `verify`, `release`, `scribble`, `leave` | checks kept frames; drops them; writes into one; stands up |
 //! | `notify` | has a descriptor that tells of frames |
@@ -88,6 +89,7 @@ impl Peer {
             "open" => self.open(&order),
             "next" => self.next(order.number(1), false),
             "hold" => self.next(order.number(1), true),
+            "see" => Ok(self.see(order.number(1))),
             "consume" => return self.consume(order.number(1) as usize, orders),
             "tally" => Ok(self.tally.to_string()),
             "verify" => Ok(self.verify()),

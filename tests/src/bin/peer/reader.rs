@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use camlane::core::ReadError;
 use camlane::{Change, Consumer, ConsumerOptions, Error, Frame, LaneStatus, Observer, Read, Wait, WaitError};
+use camlane_tests::digest::digest;
 use camlane_tests::pattern;
 use camlane_tests::wait::PATIENCE;
 
@@ -97,6 +98,30 @@ impl Peer {
             self.frames.push(frame);
         }
         Ok(reply)
+    }
+
+    /// Waits for a frame whose content the peer does not know.
+    pub(crate) fn see(&mut self, millis: u64) -> String {
+        let consumer = self.consumer();
+        let frame = match consumer.next(Duration::from_millis(millis)) {
+            Ok(frame) => frame,
+            Err(error) => return format!("error {error:?} :: {error}"),
+        };
+        let (meta, inside) = (frame.meta(), consumer.addresses());
+        let lies_inside =
+            inside.contains(&frame.as_ptr().addr()) && frame.as_ptr_range().end.addr() <= inside.end;
+        format!(
+            "frame number={} missed={} format={} width={} height={} bytes={} digest={} in-place={} flags={}",
+            frame.number(),
+            frame.missed(),
+            meta.layout.format,
+            meta.layout.width,
+            meta.layout.height,
+            frame.len(),
+            digest(&frame),
+            u8::from(lies_inside),
+            meta.flags.0,
+        )
     }
 
     /// Reads until the next order; holds some frames and looks at them again before it lets go.

@@ -1,0 +1,67 @@
+//! Every common format by every way into memory: the driver's bytes arrive in another process, where they were written.
+
+use camlane::{Clock, Flags, PixelFormat as F, Reference};
+use camlane_tests::digest::digest;
+use camlane_v4l2::{MemoryPath, Wish};
+use rstest::rstest;
+
+use crate::peer;
+use crate::vivid::{Api, BLANK, Vivid};
+
+/// Frames looked at of each stream.
+const FRAMES: usize = 3;
+
+#[rstest]
+#[case::yuyv(F::YUYV)]
+#[case::uyvy(F::UYVY)]
+#[case::nv12(F::NV12)]
+#[case::nv16(F::NV16)]
+#[case::nv24(F::NV24)]
+#[case::i420(F::I420)]
+#[case::i422(F::I422)]
+#[case::rgb(F::RGB8)]
+#[case::bgr(F::BGR8)]
+#[case::bgrx(F::BGRX8)]
+#[case::rgb565(F::RGB565)]
+#[case::gray8(F::GRAY8)]
+#[case::gray10(F::GRAY10)]
+#[case::gray12(F::GRAY12)]
+#[case::gray16(F::GRAY16)]
+#[case::bayer8(F::BAYER8_RGGB)]
+#[case::bayer8_of_another_order(F::BAYER8_GBRG)]
+#[case::bayer10(F::BAYER10_BGGR)]
+#[case::bayer12(F::BAYER12_GRBG)]
+#[case::bayer16(F::BAYER16_RGGB)]
+fn pictures_arrive_in_another_process_where_the_driver_wrote_them(
+    #[case] format: F,
+    #[values(Api::Single, Api::Multi)] api: Api,
+    #[values(MemoryPath::UserPtr, MemoryPath::Mmap)] path: MemoryPath,
+) {
+    let Some(vivid) = Vivid::find(api) else { return };
+    let wish = Wish { formats: vec![format], size: Some((320, 180)), rate: Some((30, 1)), ..Wish::default() };
+    let mut shoot = vivid.start(&wish, path).unwrap();
+    let layout = shoot.camera.picture().layout;
+    assert_eq!((layout.format, layout.width, layout.height), (format, 320, 180));
+    let mut reader = peer();
+    reader.must(&format!("open {}", shoot.lane.name()));
+    for _ in 0..FRAMES {
+        let frame = shoot.frame();
+        let inside = shoot.producer.addresses();
+        assert!(inside.contains(&frame.loan.as_ptr().addr()), "the loan lies in the lane");
+        let copied = frame.meta.flags.contains(Flags::COPIED);
+        assert_eq!((copied, shoot.camera.memory()), (path == MemoryPath::Mmap, path));
+        for (index, plane) in frame.meta.layout.planes().iter().enumerate() {
+            let plane = &frame.loan[plane.offset as usize..][..plane.bytes as usize];
+            // Not "all but a few": a black or white picture has no such byte, and a colour bar may have many.
+            assert!(!plane.iter().all(|byte| *byte == BLANK), "plane {index} was not written");
+        }
+        assert_eq!((frame.meta.clock, frame.meta.capture_ns > 0), (Clock::MONOTONIC, true));
+        assert_eq!(frame.meta.reference, Reference::END_OF_FRAME, "as vivid says by default");
+        let sent = digest(&frame.loan[..frame.meta.layout.bytes as usize]);
+        let number = shoot.publish(frame);
+        let seen = reader.ask("see 20000");
+        assert_eq!((seen.number("number"), seen.number("digest")), (number, sent), "{seen:?}");
+        assert_eq!(seen.number("in-place"), 1);
+        assert_eq!(seen.number("flags") as u32 & Flags::COPIED.0 != 0, copied);
+    }
+}
