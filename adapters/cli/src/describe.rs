@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 use std::fs;
+use std::path::PathBuf;
 
 use camlane::{Details, FrameDetails, FrameMeta, Health, LaneStatus};
 use nix::time::{ClockId, clock_gettime};
@@ -116,6 +117,8 @@ fn flag_names(meta: &FrameMeta) -> Vec<String> {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct LaneFacts {
     pub(crate) lane: String,
+    /// The socket of a sealed lane; `None`: a named one.
+    pub(crate) socket: Option<PathBuf>,
     pub(crate) health: &'static str,
     #[serde(flatten)]
     pub(crate) usable: Option<UsableFacts>,
@@ -182,7 +185,8 @@ impl LaneFacts {
             Health::Unknown => "unknown",
         };
         let usable = status.lane.as_ref().map(|lane| UsableFacts::new(lane, status.health));
-        Self { lane: status.address.to_string(), health, usable, problem: status.problem.clone() }
+        let socket = status.address.socket().map(ToOwned::to_owned);
+        Self { lane: status.address.to_string(), socket, health, usable, problem: status.problem.clone() }
     }
 }
 

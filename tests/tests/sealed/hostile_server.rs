@@ -346,6 +346,23 @@ fn the_wait_for_a_server_ends(#[case] accepts: bool) {
     drop((listener, crowd));
 }
 
+/// A consumer that followed its producer was told that permission was denied, when the producer that it had come upon was
+/// killed after it accepted and before it answered.
+#[rstest]
+#[case::that_opens("open")]
+#[case::that_observes("observe")]
+fn a_server_that_dies_before_it_answers_refuses_nobody(#[case] order: &str) {
+    let place = Place::new();
+    let listener = listener(&place, Backlog::MAXCONN);
+    let mut reader = peer();
+    reader.tell(&format!("{order} {}", place.address()));
+    let accepted = owned(accept4(listener.as_raw_fd(), SockFlag::SOCK_CLOEXEC).unwrap());
+    raw::hear(&accepted).unwrap();
+    drop((listener, accepted)); // in this order: as its descriptors are closed, nobody listens any more
+    let answer = reader.answer().unwrap();
+    assert!(answer.says("error NoSuchLane"), "{answer:?}");
+}
+
 /// Connects until the queue is full.
 fn fill(place: &Place) -> Vec<OwnedFd> {
     let mut crowd = Vec::new();

@@ -43,6 +43,9 @@ impl Info {
         }
         let mut table = Rows(Vec::new());
         table.add("lane", &lane.lane);
+        if let Some(socket) = &lane.socket {
+            table.add("sealed", format!("joined at {}", socket.display()));
+        }
         table.add("state", lane.health);
         if let Some(problem) = &lane.problem {
             table.add("problem", problem);

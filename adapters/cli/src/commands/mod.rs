@@ -1,5 +1,6 @@
 //! The commands, one per file, and what they share: options, exit status, names of lanes.
 
+mod admission;
 mod bridge;
 mod completions;
 mod demo;

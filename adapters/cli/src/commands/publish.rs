@@ -7,12 +7,13 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use camlane::legacy::ObjectName;
-use camlane::{LaneOptions, PixelFormat, Sharing};
+use camlane::{LaneOptions, PixelFormat, Policy, Sharing};
 use clap::Args;
 use serde::Serialize;
 
 use self::outlet::Outlet;
 use crate::commands;
+use crate::commands::admission::Admission;
 use crate::commands::header24::{self, Publishing, Target};
 use crate::output::{self, Output, Status};
 use crate::source::{self, Source, SourceError, SourceOptions, Stream};
@@ -38,6 +39,7 @@ Examples:
   camlane publish front-door --from pattern:1920x1080,NV12,60 --seats 16
   camlane publish front-door --from recording.mp4 --repeat
   camlane publish front-door --from photos/ --rate 1 --repeat
+  camlane publish front-door --from pattern --sealed --allow-user detector
   ffmpeg -i in.mp4 -f rawvideo -pix_fmt nv12 - | camlane publish front-door --from - --size 1280x720 --format NV12
 
 Ctrl-C ends the stream in good order: readers get what was published and are told. A second one ends at once."
@@ -88,6 +90,11 @@ pub(crate) struct Publish {
     /// Ask for huge pages behind large slots
     #[arg(long, help_heading = "Lane")]
     huge_pages: bool,
+    #[command(flatten)]
+    admission: Admission,
+    /// What follows from it.
+    #[arg(skip)]
+    policy: Option<Policy>,
 }
 
 /// What came of it.
@@ -119,7 +126,8 @@ impl Summary {
 }
 
 impl Publish {
-    pub(crate) fn run(self, output: Output) -> anyhow::Result<ExitCode> {
+    pub(crate) fn run(mut self, output: Output) -> anyhow::Result<ExitCode> {
+        self.policy = self.admission.settle(&mut self.lane, self.group || self.everyone)?;
         if let Target::Header24(name) = &self.lane {
             return self.header24(name).run(output);
         }
@@ -189,7 +197,11 @@ impl Publish {
                 (true, _) => Sharing::Group,
                 _ => Sharing::Owner,
             });
-        if self.huge_pages { options.huge_pages() } else { options }
+        let options = if self.huge_pages { options.huge_pages() } else { options };
+        match &self.policy {
+            Some(policy) => options.policy(policy.clone()),
+            None => options,
+        }
     }
 
     /// Waits until enough consumers are there; false if the end was asked for.

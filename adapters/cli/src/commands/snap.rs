@@ -9,6 +9,7 @@ use camlane::{Address, ConsumerOptions, FrameMeta, ObserveError, Observer, Read,
 use clap::Args;
 use serde::Serialize;
 
+use crate::commands::admission::Trust;
 use crate::commands::header24::{self, Target};
 use crate::commands::{self, TimedOut};
 use crate::describe::FrameFacts;
@@ -41,6 +42,8 @@ pub(crate) struct Snap {
     /// Copy the frame out without taking a seat: needs no permission to write, and trusts nobody
     #[arg(long)]
     observe: bool,
+    #[command(flatten)]
+    trust: Trust,
 }
 
 /// What was saved.
@@ -85,7 +88,7 @@ impl Snap {
 
     fn consume(&self, lane: &Address, kind: Kind) -> anyhow::Result<Option<Saved>> {
         let deadline = self.deadline();
-        let options = ConsumerOptions::new().read(Read::Latest);
+        let options = self.trust.of(ConsumerOptions::new().read(Read::Latest));
         let Some(mut consumer) = commands::open(lane, &options, self.timeout)? else { return Ok(None) };
         while !stop::requested() {
             let left = deadline.saturating_duration_since(Instant::now());

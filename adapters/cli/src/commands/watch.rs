@@ -13,6 +13,7 @@ use camlane::{Consumer, ConsumerOptions, Read, Wait, WaitError};
 use clap::Args;
 
 use self::view::{Event, View};
+use crate::commands::admission::Trust;
 use crate::commands::header24::{self, Target, Watching};
 use crate::commands::{self, TimedOut};
 use crate::output::{self, Output};
@@ -56,6 +57,8 @@ pub(crate) struct Watch {
     /// Compare every byte with the test picture that `--from pattern` publishes; fail if one differs
     #[arg(long)]
     check: bool,
+    #[command(flatten)]
+    trust: Trust,
     /// Save every frame that is read into this folder, as PNG
     #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     save: Option<PathBuf>,
@@ -84,7 +87,7 @@ impl Watch {
                 _ => Wait::Sleep,
             },
         );
-        let Some(mut consumer) = commands::open(lane, &options, self.timeout)? else {
+        let Some(mut consumer) = commands::open(lane, &self.trust.of(options), self.timeout)? else {
             return Ok(ExitCode::SUCCESS);
         };
         let mut view = View::new(&self, output);
