@@ -17,6 +17,14 @@ use crate::word::{PinWord, Short, SlotState, SlotWord};
 /// Slots that a [`Producer`] keeps books for unless told otherwise.
 pub const DEFAULT_SLOTS: usize = 64;
 
+/// Bytes of a slot from which on the slot that was released last is lent first; below, slots go round the ring.
+///
+/// A slot released last is the likeliest to be in a cache still, and a few slots in turn need fewer page tables than all:
+/// at 25 MB that is worth up to 1.6 times the frames per second. It costs a look at every seat for every loan, a
+/// thousandth of the time in which such a slot can be filled; and an observer's copy is overtaken sooner. Below, going
+/// round is as fast or faster (a fifth at 0.9 MB with streaming stores), and one look serves many loans.
+const NEWEST_FIRST: u32 = if cfg!(loom) { 64 } else { 8 << 20 };
+
 /// A slot's state in the producer's own books. Shared memory repeats it for consumers; it is never read back.
 mod book {
     pub(super) const FREE: u32 = 0;
@@ -58,7 +66,8 @@ struct Queues<const SLOTS: usize> {
     ready: Deque<u16, SLOTS>,
     /// Retired, not seen unpinned since; oldest first.
     retired: Deque<u16, SLOTS>,
-    /// Seen unpinned after they were retired, so nobody can pin them any more: one scan serves all of them.
+    /// Seen unpinned after they were retired, so nobody can pin them any more: one scan serves all of them. Those retired
+    /// last are at the end.
     clean: Deque<u16, SLOTS>,
 }
 
@@ -189,10 +198,12 @@ impl<'a, const SLOTS: usize> Producer<'a, SLOTS> {
     /// dropped.
     pub fn loan(&self) -> Result<Loan<'_>, LoanError> {
         let mut queues = self.queues.borrow_mut();
-        if queues.clean.is_empty() {
+        let newest_first = self.region.shape().slot_size() >= NEWEST_FIRST;
+        if queues.clean.is_empty() || newest_first {
             self.sweep(&mut queues);
         }
-        let Some(slot) = queues.clean.pop_front() else {
+        let next = if newest_first { queues.clean.pop_back() } else { queues.clean.pop_front() };
+        let Some(slot) = next else {
             self.count_dropped(1);
             return Err(LoanError { slots: self.region.shape().slots() });
         };
@@ -301,7 +312,7 @@ impl<'a, const SLOTS: usize> Producer<'a, SLOTS> {
         self.bell.set(self.bell.get().wrapping_add(1));
         self.region.live().bell.store(self.bell.get(), Release);
         fence(SeqCst); // (e) partner: the fence in `Consumer::fall_asleep`; without it a wake-up is lost
-        self.region.shape().always_wake() || self.seats.iter().any(|seat| seat.sleeping.load(Relaxed) != 0)
+        self.seats.any_asleep() || self.region.shape().always_wake()
     }
 
     /// The seats, to reclaim those of the dead and to list the living; also from another thread.

@@ -125,18 +125,20 @@ unsafe impl<T: Sync> Sync for Table<'_, T> {}
 
 impl<'a, T> Table<'a, T> {
     pub(crate) fn get(&self, index: usize) -> Option<&'a T> {
-        if index >= self.len {
-            return None;
-        }
+        (index < self.len).then(|| self.at(index))
+    }
+
+    fn at(&self, index: usize) -> &'a T {
+        assert!(index < self.len);
+        let place = index & self.place_mask;
         // SAFETY: `index < len`, so the structure lies inside the table.
-        let at =
-            unsafe { self.base.add(index * self.stride + (index & self.place_mask) * SEAT_LEN) }.cast::<T>();
+        let at = unsafe { self.base.add(index * self.stride + place * SEAT_LEN) }.cast::<T>();
         // SAFETY: mapped, aligned and alive for 'a by the invariant; T consists of atomics.
-        Some(unsafe { at.as_ref() })
+        unsafe { at.as_ref() }
     }
 
     pub(crate) fn iter(self) -> impl Iterator<Item = &'a T> {
-        (0..self.len).filter_map(move |index| self.get(index))
+        (0..self.len).map(move |index| self.at(index))
     }
 
     #[cfg(loom)]

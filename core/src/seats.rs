@@ -26,6 +26,12 @@ impl Seats<'_> {
         cleared
     }
 
+    /// Tells whether somebody sleeps. Looks at every flag, whatever the first says: without a branch for each, the loads
+    /// overlap.
+    pub(crate) fn any_asleep(&self) -> bool {
+        self.iter().fold(0, |some, seat| some | seat.sleeping.load(Relaxed)) != 0
+    }
+
     /// What the seats in use say of themselves.
     pub fn in_use(&self) -> impl Iterator<Item = SeatUse> {
         self.iter().enumerate().filter_map(|(index, seat)| {

@@ -456,3 +456,27 @@ fn ends_go_to_other_threads_and_frames_are_shared_between_them() {
     send(&producer);
     send(&consumer);
 }
+
+#[rstest]
+#[case::small_ones_go_round(16, 4)]
+#[case::of_large_ones_the_one_released_last_is_next(8 << 20, 2)]
+fn which_slot_is_lent_next_depends_on_its_size(#[case] size: u32, #[case] in_turn: usize) {
+    let lane = TestLane::new(Geometry::new(size).seats(1).pins(1).history(1).slots(4));
+    let (producer, consumer) = (lane.producer(), lane.consumer(0));
+    let lent = |frames: u32| {
+        let slots = (0..frames).map(|_| {
+            let mut loan = producer.loan().unwrap();
+            let slot = loan.slot();
+            fill(&mut loan[..16], producer.published() + 1);
+            _ = producer.publish(loan, &FrameMeta::bytes(16)).unwrap();
+            slot
+        });
+        slots.collect::<std::collections::BTreeSet<_>>()
+    };
+    lent(3);
+    assert_eq!(lent(12).len(), in_turn);
+    let held = consumer.newest().unwrap().unwrap();
+    lent(1);
+    assert!(!lent(12).contains(&held.slot()));
+    assert!(is_whole(&held));
+}

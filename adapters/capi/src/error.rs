@@ -172,7 +172,7 @@ mod tests {
             (Error::Taken { lane: lane(), holder: String::new() }, libc::EBUSY),
             (Error::NoSuchLane { lane: lane(), running: Vec::new() }, libc::ENOENT),
             (Error::SeatsTaken { lane: lane(), seats: 1, holders: String::new() }, libc::EUSERS),
-            (Error::NoSpace { object: lane(), needed: 2, free: 1, total: 1 }, libc::ENOSPC),
+            (Error::NoSpace { object: lane(), needed: 2, free: 1, total: 1, fits: None }, libc::ENOSPC),
             (Error::Read(ReadError::AllPinned { pins: 2 }), libc::EDQUOT),
             (Error::Forked, libc::ECHILD),
         ];

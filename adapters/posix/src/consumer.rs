@@ -11,7 +11,7 @@ use crate::attachment::{Attachment, Opening, PinnedFrame};
 use crate::error::{Error, WaitError};
 use crate::futex;
 use crate::name::LaneName;
-use crate::notifier::Notifier;
+use crate::notifier::{Notifier, Relay};
 use crate::pace::Pace;
 
 /// Longest sleep without a look at what a futex cannot tell: a producer that died, a name that went to another object.
@@ -220,19 +220,23 @@ impl Consumer {
     /// [`Error::Read`] if this consumer holds all frames it may, or the producer was faster at every try;
     /// [`Error::Forked`].
     pub fn try_next(&mut self) -> Result<Option<Frame>, Error> {
-        if let Some(frame) = self.read()? {
-            return Ok(Some(frame));
+        // Handed on as they are: a frame with all that it says about itself is worth not to be moved more than once.
+        match self.read() {
+            Ok(None) => {}
+            done => return done,
         }
         if let Some(notifier) = &self.notifier {
             notifier.clear(); // what is published from now on makes it readable again; what was, the next look finds
-            if let Some(frame) = self.read()? {
-                return Ok(Some(frame));
+            match self.read() {
+                Ok(None) => {}
+                done => return done,
             }
         }
         if self.attachment.core().state() != LaneState::Live {
             // It may have published its last between the two looks.
-            if let Some(frame) = self.read()? {
-                return Ok(Some(frame));
+            match self.read() {
+                Ok(None) => {}
+                done => return done,
             }
             if self.follow()? {
                 return self.read();
@@ -250,12 +254,14 @@ impl Consumer {
     /// - [`WaitError::ProducerGone`]: it died. Said as soon as it is noticed, then like `Closed`.
     /// - [`WaitError::Other`]: as [`try_next`](Self::try_next).
     pub fn next(&mut self, timeout: Duration) -> Result<Frame, WaitError> {
-        let deadline = Instant::now().checked_add(timeout);
+        let mut deadline = None;
         loop {
             let bell = self.attachment.core().bell(); // before the look, so that what comes after the look changes it
             if let Some(frame) = self.try_next()? {
                 return Ok(frame);
             }
+            // After the first look: a frame that is there costs no look at the clock.
+            let deadline = *deadline.get_or_insert_with(|| Instant::now().checked_add(timeout));
             let left =
                 deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
             self.check_the_producer(left)?;
@@ -409,6 +415,24 @@ impl Consumer {
     }
 }
 
+/// While it lives, somebody sees to it that a ring of a consumer's bell wakes who sleeps on it.
+enum Sleeper<'c> {
+    /// The producer, told by the seat's flag.
+    Flag { _asleep: core::Asleep<'c> },
+    /// The notifier, whose thread has the flag to itself: two who raise and lower it would leave each other asleep.
+    Notifier { _relay: Relay<'c> },
+}
+
+impl<'c> Sleeper<'c> {
+    /// `None` if the bell changed: look again.
+    fn new(consumer: &'c Consumer, bell: u32) -> Option<Self> {
+        match &consumer.notifier {
+            Some(notifier) => Some(Self::Notifier { _relay: notifier.relay() }),
+            None => Some(Self::Flag { _asleep: consumer.attachment().core().fall_asleep(bell)? }),
+        }
+    }
+}
+
 /// Waits until one of several consumers may have a frame, at most `timeout`. Returns the first that does.
 ///
 /// # Errors
@@ -435,13 +459,14 @@ pub fn wait_any(consumers: &mut [&mut Consumer], timeout: Duration) -> Result<(u
         if left.is_zero() {
             return Err(WaitError::TimedOut);
         }
-        let asleep: Option<Vec<_>> = consumers
+        let sleepers: Option<Vec<_>> =
+            consumers.iter().zip(&bells).map(|(consumer, &bell)| Sleeper::new(consumer, bell)).collect();
+        let Some(_sleepers) = sleepers else { continue };
+        let words: Vec<_> = consumers
             .iter()
             .zip(&bells)
-            .map(|(consumer, &bell)| consumer.attachment().core().fall_asleep(bell))
+            .map(|(consumer, &bell)| (consumer.attachment().data.region.bell(), bell))
             .collect();
-        let Some(asleep) = asleep else { continue };
-        let words: Vec<_> = asleep.iter().map(|asleep| (asleep.word(), asleep.expected())).collect();
         let limit =
             left.min(if consumers.iter().any(|c| c.told_gone) { LOOK_FOR_SUCCESSOR } else { LOOK_AROUND });
         if !futex::wait_any(&words, limit) {

@@ -69,7 +69,8 @@ pub enum Error {
     /// Shared memory is full.
     #[error(
         "{object} needs {needed} bytes of shared memory and {free} of {total} are free: remove stale lanes (camlane ls), use fewer \
-         slots or seats, or enlarge it: `mount -o remount,size=4G /dev/shm`; in a container `docker run --shm-size=4g`"
+         slots or seats{}, or enlarge it: `mount -o remount,size=4G /dev/shm`; in a container `docker run --shm-size=4g`",
+        fits.as_ref().map(|fits| format!(" ({fits} would fit)")).unwrap_or_default()
     )]
     NoSpace {
         /// The object.
@@ -80,6 +81,8 @@ pub enum Error {
         free: u64,
         /// Bytes in all.
         total: u64,
+        /// The most seats and pins that would fit, in words, if any would.
+        fits: Option<String>,
     },
     /// Permission was denied.
     #[error(

@@ -271,7 +271,7 @@ impl InPlace {
                 None => Error::System { operation, object: self.to_string(), source },
             },
             legacy::Error::NoSpace { needed, free, .. } => {
-                Error::NoSpace { object: self.to_string(), needed, free, total: free }
+                Error::NoSpace { object: self.to_string(), needed, free, total: free, fits: None }
             }
             legacy::Error::TooShort { needed, found, .. } => {
                 self.unusable(AttachError::TooShort { needed, found })

@@ -1,7 +1,7 @@
 //! A descriptor that becomes readable when frames come, for programs that wait in poll or epoll.
 
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
@@ -31,7 +31,19 @@ pub struct Notifier {
 struct Shared {
     event: EventFd,
     attachment: Mutex<Arc<Attachment>>,
+    /// Another thread sleeps on the bell, for whom the seat has no second flag.
+    relay: AtomicBool,
     stop: AtomicBool,
+}
+
+/// While it lives, the notifier wakes who sleeps on the bell, as it notices a ring.
+#[derive(Debug)]
+pub(crate) struct Relay<'n>(&'n AtomicBool);
+
+impl Drop for Relay<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
 }
 
 impl Notifier {
@@ -40,7 +52,12 @@ impl Notifier {
         let event = EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)
             .map_err(|errno| fail("make the event descriptor of the", errno.into()))?;
         let attachment = Mutex::new(Arc::clone(attachment));
-        let shared = Arc::new(Shared { event, attachment, stop: AtomicBool::new(false) });
+        let shared = Arc::new(Shared {
+            event,
+            attachment,
+            relay: AtomicBool::new(false),
+            stop: AtomicBool::new(false),
+        });
         let work = Arc::clone(&shared);
         let thread = Builder::new()
             .name("camlane-notify".to_owned())
@@ -59,6 +76,15 @@ impl Notifier {
         let millis = u16::try_from(limit.as_millis().max(1)).unwrap_or(u16::MAX);
         let mut fds = [PollFd::new(self.shared.event.as_fd(), PollFlags::POLLIN)];
         let _ = poll(&mut fds, PollTimeout::from(millis));
+    }
+
+    /// Has the thread wake the caller too, who is about to sleep on the bell.
+    pub(crate) fn relay(&self) -> Relay<'_> {
+        self.shared.relay.store(true, Ordering::Relaxed);
+        // Partner: the fence in `run`. Either the caller's look at the bell, as it falls asleep, sees the ring that the
+        // thread saw, or the thread sees this.
+        fence(Ordering::SeqCst);
+        Relay(&self.shared.relay)
     }
 
     pub(crate) fn move_to(&self, attachment: &Arc<Attachment>) {
@@ -83,6 +109,10 @@ impl Shared {
             let now = Some((attachment.data.inode, bell));
             if std::mem::replace(&mut known, now) != now || !attachment.producer_lives() {
                 let _ = self.event.write(1);
+                fence(Ordering::SeqCst);
+                if self.relay.load(Ordering::Relaxed) {
+                    futex::wake_all(attachment.data.region.bell());
+                }
             }
             if let Some(asleep) = core.fall_asleep(bell) {
                 futex::wait(asleep.word(), asleep.expected(), BEAT);

@@ -175,6 +175,29 @@ impl LaneOptions {
         Ok(if huge { geometry.slot_align(HUGE_PAGE) } else { geometry }.shape()?)
     }
 
+    /// Adds to an error about space the most seats with which every loan would still succeed in what is free: with as many
+    /// pins each as were asked for, else with fewer.
+    pub(crate) fn say_what_fits(&self, mut error: Error) -> Error {
+        if let Error::NoSpace { free, fits, .. } = &mut error {
+            *fits = self.what_fits(*free);
+        }
+        error
+    }
+
+    fn what_fits(&self, free: u64) -> Option<String> {
+        let asked = self.shape().ok().filter(Shape::never_starves)?;
+        let choices = (1..=asked.pins())
+            .rev()
+            .flat_map(|pins| (1..=asked.seats()).rev().map(move |seats| (seats, pins)));
+        let fits = |&(seats, pins): &(u32, u32)| {
+            let shape = self.clone().seats(seats).pins(pins).shape();
+            shape.is_ok_and(|shape| shape.footprint() <= free)
+        };
+        let (seats, pins) = choices.into_iter().find(fits)?;
+        let s = |count| if count == 1 { "" } else { "s" };
+        Some(format!("{seats} seat{} with {pins} pin{} each", s(seats), s(pins)))
+    }
+
     /// The shape of a lane in one piece of memory that is never replaced.
     pub(crate) fn in_place_shape(&self) -> Result<Shape, Error> {
         Ok(self.geometry.in_place().shape()?)
@@ -208,4 +231,31 @@ pub(crate) fn page_size() -> u32 {
         .flatten()
         .and_then(|size| u32::try_from(size).ok())
         .unwrap_or(4096)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case::all_of_it(100 << 20, Some("8 seats with 2 pins each"))]
+    #[case::a_container(64 << 20, Some("5 seats with 2 pins each"))]
+    #[case::little(20 << 20, None)]
+    fn the_error_of_a_full_memory_says_what_would_fit(#[case] free: u64, #[case] expected: Option<&str>) {
+        let layout = PixelFormat::YUYV.layout(1920, 1080, 64).unwrap();
+        let options = LaneOptions::for_frames(&layout);
+        let error = Error::NoSpace { object: "/x".to_owned(), needed: 1, free, total: free, fits: None };
+        let text = options.say_what_fits(error).to_string();
+        match expected {
+            Some(fits) => assert!(text.contains(&format!("seats ({fits} would fit), or")), "{text}"),
+            None => assert!(!text.contains("would fit"), "{text}"),
+        }
+        // It is no empty promise.
+        if expected.is_some_and(|fits| fits.starts_with('5')) {
+            let shape = options.clone().seats(5).shape().unwrap();
+            assert!(shape.never_starves() && shape.footprint() <= free);
+            assert!(options.seats(6).shape().unwrap().footprint() > free, "and the most that fits");
+        }
+    }
 }

@@ -120,7 +120,8 @@ impl Producer {
         let old = Old::find(name)?;
         let (seats_name, data_name) = (name.object(Part::Seats), name.object(Part::Data));
         let mut seats = Object::stage(&seats_name, shape.seats_len(), options.sharing.seats_mode())?;
-        let mut data = Object::stage(&data_name, shape.data_len(), options.sharing.data_mode())?;
+        let mut data = Object::stage(&data_name, shape.data_len(), options.sharing.data_mode())
+            .map_err(|error| options.say_what_fits(error))?;
         let seats_map = Mapping::new(&seats.fd, seats.name(), 0, shape.seats_len(), Access::Write, true)?;
         let data_map =
             Mapping::new(&data.fd, data.name(), 0, shape.data_len(), Access::Write, !options.huge_pages)?;
@@ -493,18 +494,20 @@ pub(crate) struct Old {
 
 impl Old {
     /// # Errors
-    /// [`Error::Unusable`] if something that is no lane has the name: it is not ours to replace.
+    /// [`Error::Unusable`] if something that is no lane has the name: it is not ours to replace. A lane that was cut, so
+    /// also an object of no bytes, holds nothing that anybody could lose.
     pub(crate) fn find(name: &LaneName) -> Result<Option<Self>, Error> {
         let object = name.object(Part::Data);
         let Some(fd) = shm::open(&object, true)? else { return Ok(None) };
         let len = shm::len(&fd).map_err(|errno| Error::system("look at", &object, errno))?;
         let foreign = |source| Error::Unusable { object: object.clone(), source };
         if len == 0 {
-            return Err(foreign(AttachError::Foreign));
+            return Ok(None);
         }
         let mapping = Mapping::new(&fd, &object, 0, len, Access::Write, false)?;
         // SAFETY: the region is gone before the mapping is.
         match Region::attach(&unsafe { mapping.memory() }) {
+            Err(AttachError::TooShort { .. }) if shm::begins_with(&fd, &core::layout::MAGIC) => Ok(None),
             Err(source @ (AttachError::Foreign | AttachError::TooShort { .. })) => Err(foreign(source)),
             _ => Ok(Some(Self { mapping })),
         }

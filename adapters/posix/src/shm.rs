@@ -71,7 +71,7 @@ fn reserve(fd: &OwnedFd, object: &str, len: u64) -> Result<(), Error> {
 
 fn no_space(object: &str, needed: u64) -> Error {
     let Space { free, total } = space().unwrap_or_default();
-    Error::NoSpace { object: object.to_owned(), needed, free, total }
+    Error::NoSpace { object: object.to_owned(), needed, free, total, fits: None }
 }
 
 /// Removes a name; one that is not there is no error.
@@ -88,6 +88,12 @@ pub(crate) fn inode(fd: impl AsFd) -> Result<Inode, Errno> {
 
 pub(crate) fn len(fd: impl AsFd) -> Result<u64, Errno> {
     fstat(fd).map(|stat| u64::try_from(stat.st_size).unwrap_or(0))
+}
+
+/// Tells whether an object is long enough for these bytes and begins with them.
+pub(crate) fn begins_with(fd: impl AsFd, start: &[u8; 8]) -> bool {
+    let mut found = [0; 8];
+    nix::sys::uio::pread(fd, &mut found, 0) == Ok(found.len()) && found == *start
 }
 
 /// The object that a name stands for now.

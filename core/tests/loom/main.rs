@@ -31,6 +31,8 @@ type Camera = Producer<'static, 8>;
 /// One seat with one pin, the newest frame as history, one loan: three slots. So the third publish after a first frame
 /// sweeps, and writes where the first frame was.
 const TIGHT: Geometry = Geometry::new(4).seats(1).pins(1).history(1);
+/// The same with slots of a size from which on the one released last is lent first: every publish after the first sweeps.
+const TIGHT_AND_LARGE: Geometry = Geometry::new(64).seats(1).pins(1).history(1);
 
 /// Runs `body` in every way it can run, with at most `preemptions` of them forced where that is bounded.
 fn explore(case: &str, bits: u32, preemptions: Option<usize>, body: impl Fn() + Send + Sync + 'static) {

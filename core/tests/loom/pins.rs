@@ -1,10 +1,10 @@
 //! Consumers that hold frames in place while the producer comes round to their slots again.
 
-use camlane_core::{Consumer, ReadError};
+use camlane_core::{Consumer, Geometry, ReadError};
 use loom::thread;
 use rstest::rstest;
 
-use crate::{Kept, Lane, TIGHT, explore, unless_overtaken};
+use crate::{Kept, Lane, TIGHT, TIGHT_AND_LARGE, explore, unless_overtaken};
 
 /// Reads the newest frame so many times and checks what it sees. Whoever is overtaken reads nothing.
 fn read(lane: &Lane, consumer: &Consumer<'_>, times: u32) {
@@ -19,12 +19,18 @@ fn read(lane: &Lane, consumer: &Consumer<'_>, times: u32) {
 }
 
 #[rstest]
-#[case::wide("wide numbers", 30, 1)]
-#[case::across_the_wrap("numbers 2, 3, 0, 1", 2, 2)]
-#[case::in_laps("numbers 1, 0, 1, 0", 1, 1)]
-fn a_frame_stays_as_it_is_while_it_is_held(#[case] numbers: &str, #[case] bits: u32, #[case] first: u64) {
+#[case::wide("wide numbers", 30, 1, TIGHT)]
+#[case::across_the_wrap("numbers 2, 3, 0, 1", 2, 2, TIGHT)]
+#[case::in_laps("numbers 1, 0, 1, 0", 1, 1, TIGHT)]
+#[case::in_large_slots("the slot released last first", 30, 1, TIGHT_AND_LARGE)]
+fn a_frame_stays_as_it_is_while_it_is_held(
+    #[case] numbers: &str,
+    #[case] bits: u32,
+    #[case] first: u64,
+    #[case] geometry: Geometry,
+) {
     explore(&format!("a frame stays as it is, {numbers}"), bits, None, move || {
-        let lane = Lane::new(TIGHT);
+        let lane = Lane::new(geometry);
         let lane = lane.get();
         let (producer, consumer) = (lane.producer_at(first), lane.consumer(0));
         let reader = thread::spawn(move || {

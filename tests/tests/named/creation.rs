@@ -104,7 +104,6 @@ fn mode(lane: &TestLane, part: &str) -> u32 {
 }
 
 #[rstest]
-#[case::empty(&[])]
 #[case::short(b"PPM")]
 #[case::another_programs(&[b'x'; 8192])]
 fn what_is_no_lane_is_refused_by_both_sides_and_left_as_it_was(#[case] bytes: &[u8]) {
@@ -154,6 +153,7 @@ fn a_damaged_lane_is_refused_by_readers_and_replaced_by_the_next_producer(
 }
 
 #[rstest]
+#[case::to_nothing(0)]
 #[case::in_its_header(100)]
 #[case::in_its_pixels(8192)]
 fn a_lane_that_was_cut_is_refused_before_a_byte_of_it_is_touched(#[case] len: u64) {
@@ -169,6 +169,9 @@ fn a_lane_that_was_cut_is_refused_before_a_byte_of_it_is_touched(#[case] len: u6
             "{refusal}"
         );
     }
+    let source = source(&lane, options()).expect("it was a lane of ours, and nobody lives there");
+    source.shoot().unwrap();
+    assert_eq!(Consumer::open(lane.name()).unwrap().next(PATIENCE).unwrap().number(), 1);
 }
 
 #[test]

@@ -46,6 +46,46 @@ fn no_wake_up_is_lost_in_twenty_thousand_turns(#[case] wait: &str) {
 }
 
 #[test]
+fn who_waits_for_several_lanes_is_woken_though_a_notifier_sleeps_in_the_same_seat() {
+    const TURNS: u64 = 2_000;
+    let (there, back) = (TestLane::new("any-ping"), TestLane::new("any-pong"));
+    let source =
+        Source::create(there.name(), FrameMeta::bytes(64).layout, &LaneOptions::for_bytes(64).seats(1))
+            .unwrap();
+    let mut other = peer();
+    other.must(&format!("create {} bytes=64 seats=1", back.name()));
+    other.must(&format!("open {}", there.name()));
+    let mut consumer = Consumer::open(back.name()).unwrap();
+    consumer.notifier().unwrap();
+    other.tell(&format!("echo {TURNS}"));
+    let mut late = 0;
+    for turn in 1..=TURNS {
+        source.shoot_all(1);
+        let began = Instant::now();
+        let (_, frame) = wait_any(&mut [&mut consumer], PATIENCE).unwrap();
+        assert_eq!(frame.number(), turn);
+        late += u64::from(began.elapsed() >= LOOK_AROUND);
+        assert!(late < 3, "{late} of {turn} waits ended by time alone");
+    }
+}
+
+#[test]
+fn who_waits_for_several_lanes_leaves_the_flag_of_the_seat_to_its_notifier() {
+    let lane = TestLane::new("any-flag");
+    let _source = source(&lane, options()).unwrap();
+    let mut consumer = Consumer::open(lane.name()).unwrap();
+    consumer.notifier().unwrap();
+    let mut up = 0;
+    for _ in 0..20 {
+        wait_until("the notifier sleeps", || is_asleep(lane.name()));
+        let waited = wait_any(&mut [&mut consumer], Duration::from_millis(2));
+        assert!(matches!(waited, Err(WaitError::TimedOut)));
+        up += u32::from(is_asleep(lane.name())); // down only as long as the notifier itself looks around
+    }
+    assert!(up >= 15, "up after {up} of 20 waits");
+}
+
+#[test]
 fn one_of_several_lanes_wakes_the_one_who_waits_for_all() {
     let lanes = [TestLane::new("any-a"), TestLane::new("any-b"), TestLane::new("any-c")];
     let mut producers = lanes.each_ref().map(|lane| {
