@@ -22,10 +22,10 @@ pub(crate) struct Object {
 impl Object {
     /// Makes an object of `len` zero bytes that shall get `name`. The caller holds the lane's lock, so that nobody else
     /// makes the same one.
-    pub(crate) fn stage(name: &str, len: u64, mode: Mode) -> Result<Self, Error> {
+    pub(crate) fn stage(name: &str, len: u64, mode: Mode, huge_pages: bool) -> Result<Self, Error> {
         let name = staged(name);
         shm::unlink(&name)?;
-        Ok(Self { fd: shm::create(&name, len, mode)?, name, owner: Owner::current() })
+        Ok(Self { fd: shm::create(&name, len, mode, huge_pages)?, name, owner: Owner::current() })
     }
 
     /// The name it has now.

@@ -151,8 +151,9 @@ impl LaneOptions {
         self
     }
 
-    /// Asks for huge pages behind slots of 2 MiB and more. Takes effect where the system allows them for shared memory
-    /// (`/sys/kernel/mm/transparent_hugepage/shmem_enabled` says `advise`).
+    /// Asks for huge pages behind slots of 2 MiB and more. Takes effect where the system allows them: for sealed lanes
+    /// where `/sys/kernel/mm/transparent_hugepage/shmem_enabled` says `advise`, for named ones where /dev/shm is mounted
+    /// with `huge=advise`; from Linux 5.14 on.
     pub fn huge_pages(mut self) -> Self {
         self.huge_pages = true;
         self

@@ -119,15 +119,12 @@ impl Producer {
         let lock = claim(name, options.sharing.seats_mode())?;
         let old = Old::find(name)?;
         let (seats_name, data_name) = (name.object(Part::Seats), name.object(Part::Data));
-        let mut seats = Object::stage(&seats_name, shape.seats_len(), options.sharing.seats_mode())?;
-        let mut data = Object::stage(&data_name, shape.data_len(), options.sharing.data_mode())
-            .map_err(|error| options.say_what_fits(error))?;
+        let mut seats = Object::stage(&seats_name, shape.seats_len(), options.sharing.seats_mode(), false)?;
+        let mut data =
+            Object::stage(&data_name, shape.data_len(), options.sharing.data_mode(), options.huge_pages)
+                .map_err(|error| options.say_what_fits(error))?;
         let seats_map = Mapping::new(&seats.fd, seats.name(), 0, shape.seats_len(), Access::Write, true)?;
-        let data_map =
-            Mapping::new(&data.fd, data.name(), 0, shape.data_len(), Access::Write, !options.huge_pages)?;
-        if options.huge_pages {
-            data_map.advise_huge_pages();
-        }
+        let data_map = Mapping::new(&data.fd, data.name(), 0, shape.data_len(), Access::Write, true)?;
         let incarnation = random_incarnation()?;
         // SAFETY: `Shared` drops core's producer before the mapping; the object is new, so nothing is in use there.
         let core_seats = Seats::create(unsafe { seats_map.memory() }, &shape, incarnation)?;

@@ -8,8 +8,10 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, posix_fallocate};
 use nix::sys::mman::{shm_open, shm_unlink};
 use nix::sys::stat::{Mode, fchmod, fstat};
+use nix::unistd::ftruncate;
 
 use crate::error::Error;
+use crate::mapping::Mapping;
 
 /// Where Linux keeps shared-memory objects as files (shm_overview(7)).
 pub(crate) const SHM_DIR: &str = "/dev/shm";
@@ -38,11 +40,12 @@ pub(crate) fn open(object: &str, write: bool) -> Result<Option<OwnedFd>, Error> 
 /// Makes an object of `len` zero bytes that are really there: later writes cannot fail for want of memory.
 ///
 /// Nobody passes O_CREAT for an object that exists: `fs.protected_regular` refuses that on another user's (EACCES).
-pub(crate) fn create(object: &str, len: u64, mode: Mode) -> Result<OwnedFd, Error> {
+pub(crate) fn create(object: &str, len: u64, mode: Mode, huge_pages: bool) -> Result<OwnedFd, Error> {
     let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
     let fd = shm_open(object, flags, mode).map_err(|errno| Error::system("create", object, errno))?;
     let made = fchmod(&fd, mode) // the umask shall not decide who can attach
         .map_err(|errno| Error::system("set the mode of", object, errno))
+        .and_then(|()| if huge_pages { fill_with_huge_pages(&fd, object, len) } else { Ok(()) })
         .and_then(|()| reserve(&fd, object, len));
     match made {
         Ok(()) => Ok(fd),
@@ -51,6 +54,13 @@ pub(crate) fn create(object: &str, len: u64, mode: Mode) -> Result<OwnedFd, Erro
             Err(error)
         }
     }
+}
+
+/// Fills an empty object with huge pages, as far as there are any.
+pub(crate) fn fill_with_huge_pages(fd: &OwnedFd, object: &str, len: u64) -> Result<(), Error> {
+    let bytes = i64::try_from(len).map_err(|_| no_space(object, len))?;
+    ftruncate(fd, bytes).map_err(|errno| Error::system("set the length of", object, errno))?;
+    Mapping::fill_with_huge_pages(fd, object, len)
 }
 
 /// Reserves memory now: after a mere `ftruncate` a full tmpfs answers with SIGBUS at the first touch.

@@ -85,8 +85,8 @@ impl StreamWriter {
         let lock = claim(&name, options.sharing.seats_mode())?;
         let old = Old::find(&name)?;
         let (seats_name, data_name) = (name.object(Part::Seats), name.object(Part::Data));
-        let mut seats = Object::stage(&seats_name, shape.seats_len(), options.sharing.seats_mode())?;
-        let mut data = Object::stage(&data_name, shape.data_len(), options.sharing.data_mode())?;
+        let mut seats = Object::stage(&seats_name, shape.seats_len(), options.sharing.seats_mode(), false)?;
+        let mut data = Object::stage(&data_name, shape.data_len(), options.sharing.data_mode(), false)?;
         let seats_map = Mapping::new(&seats.fd, seats.name(), 0, shape.seats_len(), Access::Write, true)?;
         let data_map = Mapping::new(&data.fd, data.name(), 0, shape.data_len(), Access::Write, true)?;
         let incarnation = random_incarnation()?;

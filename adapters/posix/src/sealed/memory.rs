@@ -14,6 +14,7 @@ use nix::sys::stat::{Mode, fchmod, fstat};
 
 use crate::error::Error;
 use crate::mapping::{Access, Mapping};
+use crate::shm;
 
 /// What nobody can do any more.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,7 +55,7 @@ pub(crate) fn is_whole(fd: &OwnedFd) -> bool {
 }
 
 /// Makes a memfd of `len` bytes that are really there, not executable where the system knows that.
-fn memfd(label: &str, len: u64) -> Result<OwnedFd, Error> {
+fn memfd(label: &str, len: u64, huge_pages: bool) -> Result<OwnedFd, Error> {
     let fail = |operation| move |errno| Error::system(operation, label, errno);
     let plain = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
     let strict = plain | MFdFlags::from_bits_retain(0x8); // MFD_NOEXEC_SEAL, Linux 6.3
@@ -63,6 +64,9 @@ fn memfd(label: &str, len: u64) -> Result<OwnedFd, Error> {
         other => other,
     }
     .map_err(fail("create"))?;
+    if huge_pages {
+        shm::fill_with_huge_pages(&fd, label, len)?;
+    }
     let bytes = i64::try_from(len).map_err(|_| fail("reserve")(Errno::EFBIG))?;
     loop {
         match posix_fallocate(&fd, 0, bytes) {
@@ -77,11 +81,8 @@ fn memfd(label: &str, len: u64) -> Result<OwnedFd, Error> {
 
 /// Makes a lane's DATA object and maps it for the producer. Seal it when its header is written.
 pub(crate) fn data_object(label: &str, shape: &Shape, huge_pages: bool) -> Result<(OwnedFd, Mapping), Error> {
-    let fd = memfd(label, shape.data_len())?;
-    let mapping = Mapping::new(&fd, label, 0, shape.data_len(), Access::Write, !huge_pages)?;
-    if huge_pages {
-        mapping.advise_huge_pages();
-    }
+    let fd = memfd(label, shape.data_len(), huge_pages)?;
+    let mapping = Mapping::new(&fd, label, 0, shape.data_len(), Access::Write, true)?;
     Ok((fd, mapping))
 }
 
@@ -133,7 +134,7 @@ impl SeatTable {
     /// Makes seat `index` anew for a consumer, puts it into the table and returns the object to hand over.
     pub(crate) fn seat(&self, index: u32, shape: &Shape, incarnation: [u32; 4]) -> Result<OwnedFd, Error> {
         const LABEL: &str = "camlane-seat";
-        let fd = memfd(LABEL, self.stride as u64)?;
+        let fd = memfd(LABEL, self.stride as u64, false)?;
         let page = Mapping::new(&fd, LABEL, 0, self.stride as u64, Access::Write, true)?;
         // SAFETY: the memory is used for this call only, and is new.
         Seats::create_one(unsafe { page.memory() }, shape, index, incarnation)?;
@@ -171,5 +172,34 @@ impl Drop for SeatTable {
     fn drop(&mut self) {
         // SAFETY: the range was mapped by `new` and is unmapped once; users of `seats` promised to be gone.
         let _ = unsafe { munmap(self.base.cast(), self.len.get()) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use camlane_core::Geometry;
+    use std::fs;
+
+    /// Bytes of huge pages in the mapping that begins at `start` (proc_pid_smaps(5)).
+    fn huge_bytes(start: usize) -> u64 {
+        let maps = fs::read_to_string("/proc/self/smaps").unwrap();
+        let mut lines = maps.lines().skip_while(|line| !line.starts_with(&format!("{start:x}-")));
+        let line = lines.find(|line| line.starts_with("ShmemPmdMapped:")).unwrap();
+        line.split_ascii_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
+    }
+
+    #[test]
+    fn huge_pages_are_there_before_the_first_frame_where_the_system_has_them() {
+        let enabled = fs::read_to_string("/sys/kernel/mm/transparent_hugepage/shmem_enabled");
+        if !enabled.is_ok_and(|choice| {
+            ["[always]", "[within_size]", "[advise]"].iter().any(|on| choice.contains(on))
+        }) {
+            eprintln!("skipped: no huge pages for shared memory here (shmem_enabled)");
+            return;
+        }
+        let shape = Geometry::new(4 << 20).seats(1).paged(4096).slot_align(2 << 20).shape().unwrap();
+        let (_fd, mapping) = data_object("test", &shape, true).unwrap();
+        assert!(huge_bytes(mapping.addresses().start) >= 4 << 20);
     }
 }
