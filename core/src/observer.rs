@@ -1,5 +1,7 @@
 //! An observer: reads without a seat, copies out, validates, and trusts nobody.
 
+use core::ops::Range;
+
 use crate::consumer::bound;
 use crate::error::ObserveError;
 use crate::layout::Descriptor;
@@ -67,6 +69,23 @@ impl<'a> Observer<'a> {
             let user_len = user_len.min(user.len());
             self.region.copy_user_racing(slot, &mut user[..user_len]);
             Ok(())
+        })
+    }
+
+    /// As [`copy_newest`](Self::copy_newest), by a copy of the caller's making, through the system for example. It is told
+    /// where the pixels lie and where the user's metadata, in bytes from the start of DATA, and may be asked several times;
+    /// what it copied counts only if this returns a frame.
+    ///
+    /// # Errors
+    /// [`ObserveError`], or what `copy` returned.
+    pub fn copy_newest_by(
+        &self,
+        mut copy: impl FnMut(Range<u64>, Range<u64>) -> Result<(), ObserveError>,
+    ) -> Result<Option<Observed>, ObserveError> {
+        self.validated(|slot, len, user_len| {
+            let (pixels, user) =
+                (self.region.payload_offset(slot as u32), self.region.user_offset(slot as u32));
+            copy(pixels..pixels + len as u64, user..user + user_len as u64)
         })
     }
 

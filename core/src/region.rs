@@ -383,6 +383,11 @@ impl<'a> Region<'a> {
         self.shape.payload_off + slot as u64 * self.shape.slot_stride as u64
     }
 
+    pub(crate) const fn user_offset(&self, slot: u32) -> u64 {
+        let before = slot as u64 * self.shape.desc_stride as u64 + DESCRIPTOR_LEN as u64;
+        self.shape.desc_off as u64 + before
+    }
+
     /// Copies bytes that a producer may be overwriting: word by word, each load atomic, so the copy is defined, if
     /// meaningless until it is validated.
     pub(crate) fn copy_racing(&self, slot: usize, into: &mut [u8]) {
@@ -465,7 +470,8 @@ impl<'a> Region<'a> {
     /// Becomes an observer, which reads, copies and writes nothing anywhere.
     ///
     /// # Safety
-    /// The producer runs in another process: within one program its `&mut [u8]` would race with the copy.
+    /// The producer runs in another process: within one program its `&mut [u8]` would race with the copy. Or frames are
+    /// copied by [`Observer::copy_newest_by`] alone, by something that is no part of the program, as a system call is.
     pub const unsafe fn observer(self) -> Observer<'a> {
         Observer::new(self)
     }

@@ -1,5 +1,5 @@
 //! An observer of a lane: reads without a seat and without permission to write, copies out, trusts nobody.
-#![allow(unsafe_code)] // observes a region whose producer is another process
+#![allow(unsafe_code)] // observes a region whose producer is another process, or is copied from by the system
 
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::fork::Owner;
 use crate::futex;
 use crate::name::LaneName;
+use crate::process;
 use crate::sealed::{self, Connection, Role};
 
 /// How often an observer looks that nobody wakes.
@@ -21,8 +22,8 @@ const POLL: Duration = Duration::from_millis(4);
 
 /// A reader that needs nothing but read permission and holds nothing: it copies frames out and checks each copy.
 ///
-/// It may run beside its lane's producer in one program only if it never copies while that producer fills a slot; open
-/// it in another process otherwise.
+/// Beside its lane's producer in one program it has the system copy the frames, by process_vm_readv(2): a copy of the
+/// program's own would be a race with who fills a [`Loan`](crate::Loan).
 ///
 /// **Trust:** nobody. A producer that does not keep to the protocol can make it return wrong pixels or an error, not
 /// more, with one exception: who may write a *named* lane's data object may also truncate it, and this process ends with
@@ -39,6 +40,8 @@ pub struct Observer {
     /// The connection to a sealed lane's broker, which sends a notice per publish.
     connection: Option<OwnedFd>,
     owner: Owner,
+    /// The lane's producer is in this program.
+    is_beside_producer: bool,
     /// The bell at the last look.
     seen: AtomicU32,
 }
@@ -58,7 +61,8 @@ impl Observer {
     /// Opens a lane to look at.
     ///
     /// # Errors
-    /// As [`Consumer::open`](crate::Consumer::open), except `SeatsTaken`.
+    /// As [`Consumer::open`](crate::Consumer::open), except `SeatsTaken`; [`Error::System`] if the producer is in this
+    /// program and a seccomp filter forbids process_vm_readv(2): be a consumer.
     pub fn open(address: &str) -> Result<Self, Error> {
         let address: Address = address.parse()?;
         let none = || Error::NoSuchLane { lane: address.to_string(), running: crate::list::names() };
@@ -70,10 +74,16 @@ impl Observer {
                 (Data::map(&connection.data, &address.to_string(), false)?, Some(connection.socket))
             }
         };
-        // SAFETY: the type's documentation asks for a producer in another process.
+        let creator = data.region.info().map_or((0, 0), |info| info.creator);
+        let is_beside_producer = process::is_this(creator.0, creator.1);
+        if is_beside_producer {
+            process::read_own_memory(data.mapping.addresses().start, &mut [0; 8])
+                .map_err(|errno| Error::system("have the system copy from", &address.to_string(), errno))?;
+        }
+        // SAFETY: a producer in this process has said so in the info record, and then `copy` leaves the copying to the system.
         let core = unsafe { data.region.observer() };
         let seen = AtomicU32::new(data.region.bell().value().wrapping_sub(1));
-        Ok(Self { address, core, data, connection, owner: Owner::current(), seen })
+        Ok(Self { address, core, data, connection, owner: Owner::current(), is_beside_producer, seen })
     }
 
     /// The lane's name.
@@ -153,7 +163,7 @@ impl Observer {
         self.look();
         let mut pixels = vec![0; self.shape().slot_size() as usize];
         let mut user = vec![0; self.shape().user_bytes() as usize];
-        let Some(observed) = self.core.copy_newest(&mut pixels, &mut user)? else { return Ok(None) };
+        let Some(observed) = self.copy(&mut pixels, &mut user)? else { return Ok(None) };
         pixels.truncate(observed.meta.layout.bytes as usize);
         user.truncate(observed.meta.user_len as usize);
         Ok(Some(Copied { observed, pixels, user }))
@@ -169,11 +179,55 @@ impl Observer {
         user: &mut [u8],
     ) -> Result<Option<Observed>, ObserveError> {
         self.look();
-        self.core.copy_newest(pixels, user)
+        self.copy(pixels, user)
+    }
+
+    fn copy(&self, pixels: &mut [u8], user: &mut [u8]) -> Result<Option<Observed>, ObserveError> {
+        if !self.is_beside_producer {
+            return self.core.copy_newest(pixels, user);
+        }
+        let start = self.data.mapping.addresses().start;
+        let fetch = |from: u64, into: &mut [u8]| {
+            // What is missing was cut off.
+            process::read_own_memory(start + from as usize, into).map_err(|_| ObserveError::Corrupt)
+        };
+        self.core.copy_newest_by(|from, user_from| {
+            let (needed, room) = ((from.end - from.start) as usize, pixels.len());
+            fetch(from.start, pixels.get_mut(..needed).ok_or(ObserveError::TooSmall { needed, room })?)?;
+            let user_len = user.len().min((user_from.end - user_from.start) as usize);
+            fetch(user_from.start, &mut user[..user_len])
+        })
     }
 
     /// Notes the bell before a look: what is published after it makes the next wait return.
     fn look(&self) {
         self.seen.store(self.data.region.bell().value(), Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{FrameMeta, LaneOptions, Producer};
+
+    #[test]
+    fn beside_the_producer_it_is_the_system_that_copies_and_it_copies_the_same() {
+        let name = format!("test-beside-{}", std::process::id());
+        let producer = Producer::create(&name, &LaneOptions::for_bytes(5000)).unwrap();
+        let mut observer = Observer::open(&name).unwrap();
+        assert!(observer.is_beside_producer);
+        let mut loan = producer.loan().unwrap();
+        loan.iter_mut().enumerate().for_each(|(index, byte)| *byte = index as u8);
+        loan.user_mut()[..3].copy_from_slice(b"abc");
+        let mut meta = FrameMeta::bytes(4999);
+        meta.user_len = 3;
+        producer.publish(loan, &meta).unwrap();
+        let by_the_system = observer.copy_newest().unwrap().unwrap();
+        observer.is_beside_producer = false; // nobody fills a slot now
+        assert_eq!(by_the_system, observer.copy_newest().unwrap().unwrap());
+        assert_eq!((by_the_system.pixels.len(), &by_the_system.user[..]), (4999, &b"abc"[..]));
+        observer.is_beside_producer = true;
+        let small = observer.copy_newest_into(&mut [0; 10], &mut []).unwrap_err();
+        assert_eq!(small, ObserveError::TooSmall { needed: 4999, room: 10 });
     }
 }
