@@ -4,6 +4,7 @@
 //! 3 no such lane, 4 no frame in time.
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
+mod children;
 mod commands;
 mod describe;
 mod image;

@@ -8,6 +8,7 @@
 //!  Machine   processor, kernel, governor, load, steal: what a figure is worth without is nothing
 //!  limits    cache line, futex, fences, copies, pages: what no program can beat
 //!  Ring      the shortest hand-over there is, without any safety, to compare with
+//!  plot      SVG, for light and dark paper
 //!  Table     plain text that is Markdown too
 //! ```
 //!
@@ -37,6 +38,7 @@ mod futex;
 pub mod limits;
 mod machine;
 pub mod place;
+pub mod plot;
 mod ring;
 mod rounds;
 mod shared;

@@ -32,6 +32,8 @@ pub struct Timer {
     pub tick_ns: f64,
     /// The median of two readings right after each other: contained in each time that is measured.
     pub cost_ns: f64,
+    /// The smallest step between two readings. Some processors count many ticks at once: 10 ns on recent AMD ones.
+    pub step_ns: f64,
     /// How far the counters of two processors are apart at most, as two threads see them; `None` with one processor.
     pub skew_ns: Option<f64>,
     /// Why this source.
@@ -54,9 +56,10 @@ impl Timer {
 
     fn of(source: Source, reason: String) -> Self {
         let tick_ns = if source == Source::ClockGettime { 1.0 } else { calibrate(source) };
-        let cost_ns = cost(source) * tick_ns;
+        let (cost_ns, step_ns) = readings(source);
+        let (cost_ns, step_ns) = (cost_ns * tick_ns, step_ns * tick_ns);
         let skew_ns = skew(source).map(|ticks| ticks * tick_ns);
-        Self { source, tick_ns, cost_ns, skew_ns, reason }
+        Self { source, tick_ns, cost_ns, step_ns, skew_ns, reason }
     }
 
     /// The present moment, in ticks.
@@ -177,16 +180,23 @@ fn calibrate(source: Source) -> f64 {
     later_nanos.saturating_sub(nanos).max(1) as f64 / ticks as f64
 }
 
-/// The median of many pairs of readings, in ticks.
-fn cost(source: Source) -> f64 {
+/// The median difference of many pairs of readings and the smallest that is not 0, in ticks.
+fn readings(source: Source) -> (f64, f64) {
+    let mut last = read(source);
     let mut costs: Vec<u64> = (0..10_001)
         .map(|_| {
-            let start = read(source);
-            read(source).saturating_sub(start)
+            let now = read(source);
+            now.saturating_sub(std::mem::replace(&mut last, now))
         })
         .collect();
     costs.sort_unstable();
-    costs[costs.len() / 2] as f64
+    // The step shows in how the differences differ; they are multiples of it.
+    let step = costs.iter().fold(0, |step, cost| greatest_common_divisor(step, *cost));
+    (costs[costs.len() / 2] as f64, step as f64)
+}
+
+const fn greatest_common_divisor(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
 }
 
 /// The most that the counters of two processors can be apart, in ticks.
@@ -289,12 +299,21 @@ mod tests {
         assert_eq!(serde_json::from_str::<Timer>(&text).unwrap(), timer);
     }
 
+    #[rstest]
+    #[case(0, 7, 7)]
+    #[case(26, 52, 26)]
+    #[case(26, 39, 13)]
+    fn the_step_divides_all_differences(#[case] a: u64, #[case] b: u64, #[case] step: u64) {
+        assert_eq!(greatest_common_divisor(a, b), step);
+    }
+
     #[test]
     fn ticks_and_nanoseconds_are_two_names_of_one_time() {
         let timer = Timer {
             source: Source::ClockGettime,
             tick_ns: 0.5,
             cost_ns: 0.0,
+            step_ns: 1.0,
             skew_ns: None,
             reason: String::new(),
         };

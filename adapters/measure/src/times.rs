@@ -59,6 +59,16 @@ impl Times {
         }
     }
 
+    /// Points for a plot of times by share of samples, from the least up to where single samples decide.
+    pub fn curve(&self) -> Vec<(f64, f64)> {
+        let most = 1.0 - 1.0 / self.len().max(1) as f64;
+        let shares = (0..=60).map(|step| 1.0 - 10_f64.powf(-f64::from(step) / 10.0));
+        shares
+            .filter(|share| *share <= most)
+            .filter_map(|share| Some((share, self.at(share)? as f64)))
+            .collect()
+    }
+
     /// Values and how often each occurred, to be sent to another process.
     pub fn to_pairs(&self) -> Vec<(u64, u64)> {
         self.0.iter_recorded().map(|step| (step.value_iterated_to(), step.count_at_value())).collect()
@@ -134,6 +144,17 @@ mod tests {
         one.merge(&other);
         let Summary { samples, min, max, .. } = one.summary();
         assert_eq!((samples, min, max), (2, 10, 1_000));
+    }
+
+    #[test]
+    fn a_curve_rises_and_ends_where_a_single_sample_would_decide() {
+        let mut times = Times::new();
+        (1..=1000).for_each(|n| times.record(n));
+        let curve = times.curve();
+        assert_eq!(curve[0], (0.0, 1.0));
+        assert!(curve.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[0].1 <= pair[1].1));
+        assert!(curve.last().unwrap().0 <= 0.999 && curve.last().unwrap().0 > 0.998);
+        assert_eq!(Times::new().curve(), []);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The commands, one per file, and what they share: options, exit status, names of lanes.
 
 mod admission;
+mod bench;
 mod bridge;
 mod completions;
 mod demo;
@@ -63,9 +64,12 @@ enum Command {
     Bridge(bridge::Bridge),
     Text(text::TextArgs),
     Doctor(doctor::Doctor),
+    Bench(bench::Bench),
     Completions(completions::Completions),
     #[command(hide = true)]
     DemoWorker(demo::Worker),
+    #[command(hide = true)]
+    BenchWorker(bench::Worker),
 }
 
 impl Program {
@@ -91,8 +95,10 @@ impl Program {
             Command::Bridge(bridge) => bridge.run(output),
             Command::Text(text) => text.run(output),
             Command::Doctor(doctor) => doctor.run(output),
+            Command::Bench(bench) => bench.run(output),
             Command::Completions(completions) => completions.run(output),
             Command::DemoWorker(worker) => worker.run(),
+            Command::BenchWorker(worker) => worker.run(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What the demo and its workers tell each other: orders as words, reports as lines of JSON.
 
 use core::time::Duration;
-use std::io::{self, Write as _};
+use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Instant;
 
@@ -151,18 +151,6 @@ impl Run {
     pub(super) const fn is_complete(&self) -> bool {
         self.first + self.frames + self.missed == self.last + 1
     }
-}
-
-/// Says something to the demo.
-///
-/// # Errors
-/// The system's: the demo is gone.
-pub(super) fn say(said: &Said) -> io::Result<()> {
-    let mut line = serde_json::to_string(said)?;
-    line.push('\n');
-    let mut out = io::stdout().lock();
-    out.write_all(line.as_bytes())?;
-    out.flush()
 }
 
 /// Open files of this process; the same mistake each time, as listing them opens one.

@@ -1,9 +1,9 @@
 //! The demo's processes as the demo sees them: started, heard, killed, and never left behind.
 
 use core::time::Duration;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::io::Write as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Child, ChildStdin};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail};
 
 use super::message::{Order, Published, Said, Seen};
 use crate::output::{Output, Status};
-use crate::stop;
+use crate::{children, stop};
 
 /// How often conditions that nobody announces are looked at.
 const LOOK: Duration = Duration::from_millis(2);
@@ -89,27 +89,17 @@ impl Stage {
         rate: (u32, u32),
         part: &[String],
     ) -> anyhow::Result<Index> {
-        let program = std::env::current_exe().context("cannot find this program's own file")?;
-        let parent = std::process::id().to_string();
-        let mut child = Command::new(program)
-            .args(["demo-worker", "--lane", &self.lane, "--parent", &parent])
+        let mut child = children::command("demo-worker")?
+            .args(["--lane", &self.lane])
             .args(["--rate", &format!("{}/{}", rate.0, rate.1)])
             .args(part)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .process_group(0) // Ctrl-C is for the demo, which then takes the workers down
             .spawn()
             .with_context(|| format!("cannot start the {name}"))?;
-        let (index, mouth, voice) = (self.actors.len(), self.mouth.clone(), child.stdout.take());
-        std::thread::spawn(move || {
-            let lines =
-                voice.into_iter().flat_map(|voice| BufReader::new(voice).lines().map_while(Result::ok));
-            for said in lines.filter_map(|line| serde_json::from_str(&line).ok()) {
-                if mouth.send((index, Some(said))).is_err() {
-                    return;
-                }
-            }
-            let _ = mouth.send((index, None)); // nobody hears it when the stage is gone
+        let (index, mouth) = (self.actors.len(), self.mouth.clone());
+        children::listen(&mut child, move |line| match line.map(|line| serde_json::from_str(&line)) {
+            Some(Err(_)) => true, // no message
+            Some(Ok(said)) => mouth.send((index, Some(said))).is_ok(),
+            None => mouth.send((index, None)).is_ok(),
         });
         let ear = child.stdin.take();
         self.actors.push(Actor {
@@ -214,8 +204,6 @@ impl Drop for Stage {
             let _ = actor.child.kill();
             let _ = actor.child.wait();
         }
-        // Their lane, if they could not remove it themselves; the name is ours alone, so nobody misses the lock file.
-        let _ = camlane::remove(&self.lane, true);
-        let _ = std::fs::remove_file(format!("/dev/shm/camlane.{}.lock", self.lane));
+        children::forget_lane(&self.lane); // if they could not remove it themselves
     }
 }

@@ -11,8 +11,9 @@ use camlane::{
 use camlane_measure::Times;
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::message::{Beat, Order, Orders, Published, Run, Said, Seen, descriptors, say};
+use super::message::{Beat, Order, Orders, Published, Run, Said, Seen, descriptors};
 use super::{HISTORY, SEATS};
+use crate::children::{self, say};
 use crate::{commands, pattern, stop};
 
 /// Plays one part of the demo.
@@ -58,12 +59,9 @@ pub(super) enum Part {
 impl Worker {
     /// Plays the part until the demo says leave, or dies.
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        // Before the look at the parent: one that died in between would go unnoticed (PR_SET_PDEATHSIG(2const)).
-        nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGTERM)?;
-        if nix::unistd::getppid().as_raw().cast_unsigned() != self.parent {
+        if !children::belong_to(self.parent)? {
             return Ok(ExitCode::FAILURE);
         }
-        stop::on_signals()?;
         let orders = Orders::listen();
         let played = match self.role {
             Role::Produce { size: (width, height), format, first } => {
