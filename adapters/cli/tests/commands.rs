@@ -23,6 +23,7 @@ const SMALL: &str = "pattern:64x48,GRAY8,200";
 #[case::info("info")]
 #[case::rm("rm")]
 #[case::doctor("doctor")]
+#[case::bench("bench")]
 #[case::completions("completions")]
 fn the_help_of_a_command_has_examples(#[case] command: &str) {
     let help = run(&[command, "--help"]);
