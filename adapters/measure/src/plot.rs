@@ -100,9 +100,9 @@ impl Plot {
             colour += u32::from(!line.is_limit);
             self.line(&mut svg, line, &key, name_y, (&x, &y));
         }
-        let _ = write!(
+        let _ = writeln!(
             svg,
-            "<text class=\"small\" x=\"24\" y=\"{}\">{}</text></svg>\n",
+            "<text class=\"small\" x=\"24\" y=\"{}\">{}</text></svg>",
             HEIGHT - 16.0,
             escaped(&self.source)
         );
@@ -209,7 +209,7 @@ impl Scale {
                 let (low, high) = (low.log10().floor(), high.log10().ceil());
                 (low, high.max(low + 1.0))
             }
-            Axis::Share => (0.0, nines(high).ceil().max(1.0)),
+            Axis::Share => (0.0, nines(high).max(1.0)),
             Axis::Steps(steps) => (0.0, steps.len().saturating_sub(1).max(1) as f64),
         };
         Self { axis: axis.clone(), low, high, edges }

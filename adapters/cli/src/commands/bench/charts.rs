@@ -27,7 +27,7 @@ fn plots(report: &Report) -> [(&'static str, Plot); 4] {
         subtitle: subtitle.to_owned(),
         x: ("share of frames that were not slower".to_owned(), Axis::Share),
         y: ("time".to_owned(), Axis::Log),
-        y_text: nanos_text,
+        y_text: power_text,
         lines: lines.iter().filter_map(|(id, name, is_limit)| curve(report, id, name, *is_limit)).collect(),
         source: report.source(),
     };
@@ -79,6 +79,15 @@ fn plots(report: &Report) -> [(&'static str, Plot); 4] {
     [("polling", polling), ("asleep", asleep), ("steady-60", steady), ("readers", seats)]
 }
 
+/// A power of ten of nanoseconds: `10 us`.
+fn power_text(nanos: f64) -> String {
+    let text = nanos_text(nanos);
+    let (digits, unit) = text.split_once(' ').unwrap_or((&text, ""));
+    let digits =
+        if digits.contains('.') { digits.trim_end_matches('0').trim_end_matches('.') } else { digits };
+    format!("{digits} {unit}")
+}
+
 fn curve(report: &Report, id: &str, name: &str, is_limit: bool) -> Option<Line> {
     let figure = report.figures.iter().find(|figure| figure.id == id)?;
     Some(Line { name: name.to_owned(), points: figure.times.curve(), is_limit })
@@ -92,4 +101,19 @@ fn by_seats(report: &Report, key: &str, name: &str) -> Option<Line> {
     };
     let points: Vec<_> = SEATS.into_iter().filter_map(point).collect();
     (!points.is_empty()).then(|| Line { name: name.to_owned(), points, is_limit: false })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case(10.0, "10 ns")]
+    #[case(1e2, "100 ns")]
+    #[case(1e3, "1 us")]
+    #[case(1e8, "100 ms")]
+    fn powers_of_ten_are_whole(#[case] nanos: f64, #[case] text: &str) {
+        assert_eq!(power_text(nanos), text);
+    }
 }
