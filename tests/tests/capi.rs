@@ -459,3 +459,14 @@ fn the_shared_library_has_its_soname_and_shows_nothing_but_the_interface() {
     assert_eq!(names.len(), declared, "{names:?}");
     assert!(names.iter().all(|name| name.starts_with("camlane_")), "{names:?}");
 }
+
+#[test]
+fn c_reads_lanes_in_step_and_says_whom_a_sealed_lane_admits() {
+    if !have(&["cc", "make"]) {
+        return;
+    }
+    let (left, right) = (TestLane::new("c-left"), TestLane::new("c-right"));
+    let dir = tempfile::tempdir().unwrap();
+    let program = compile("cc", &["-std=c11", "-O1"], "tests/tests/capi/in_step.c", "in_step");
+    run(Command::new(program).args([left.name(), right.name()]).arg(dir.path().join("lane.sock")));
+}

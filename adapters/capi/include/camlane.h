@@ -67,7 +67,7 @@
 #endif
 
 /* The version of this interface. It rises when something is added; the soname changes when something goes. */
-#define CAMLANE_ABI_VERSION 1u
+#define CAMLANE_ABI_VERSION 2u
 /* The version of the bytes in shared memory: major in the high half, minor in the low. */
 #define CAMLANE_LAYOUT_VERSION 0x00010000u
 
@@ -133,6 +133,8 @@
 /* camlane_lane_options.flags */
 #define CAMLANE_LANE_HUGE_PAGES (1u << 0)  /* ask for huge pages behind slots of 2 MiB and more */
 #define CAMLANE_LANE_ALWAYS_WAKE (1u << 1) /* wake at every publish, for observers that wait */
+#define CAMLANE_LANE_ANYBODY (1u << 2)     /* sealed: admit everybody who can reach the socket */
+#define CAMLANE_LANE_OBSERVERS (1u << 3)   /* sealed: everybody may observe, whoever may pin */
 /* camlane_lane_options.user_bytes of a lane that shall have none */
 #define CAMLANE_NO_USER_BYTES 0xffffffffu
 
@@ -145,6 +147,7 @@
 #define CAMLANE_WAIT_SPIN 2u     /* lowest latency, one processor fully used */
 /* camlane_consumer_options.flags */
 #define CAMLANE_CONSUMER_POPULATE (1u << 0) /* take all page faults while opening */
+#define CAMLANE_CONSUMER_TRUST_USER (1u << 1) /* sealed: `trusted_user` may serve the lane; else only oneself and root */
 
 /* camlane_lane_info.health */
 #define CAMLANE_HEALTH_UNKNOWN 0u  /* nobody can tell whether a producer lives */
@@ -353,6 +356,16 @@ typedef struct camlane_lane_options {
     uint32_t rate_denominator;
     const char *frame_id;    /* the camera's optical frame, at most 64 bytes; may be NULL */
     const char *calibration; /* where the calibration is: a URI or a hash, at most 64 bytes; may be NULL */
+    /* Whom a sealed lane admits besides the producer's own user and root; a named lane goes by `sharing`. Numbers of users
+     * are those of the producer's namespace. */
+    const uint32_t *users;
+    const uint32_t *groups; /* primary groups of processes */
+    uint32_t user_count;
+    uint32_t group_count;
+    uint32_t seats_per_user;       /* seats that one user may take; 0: all */
+    uint32_t connections;          /* connections without a seat, in all; 0: 256 */
+    uint32_t connections_per_user; /* of one user; 0: 64 */
+    uint32_t reserved;
 } camlane_lane_options;
 
 /* How a consumer opens a lane. */
@@ -362,7 +375,7 @@ typedef struct camlane_consumer_options {
     uint32_t wait;        /* CAMLANE_WAIT_* */
     uint32_t flags;       /* CAMLANE_CONSUMER_* */
     uint32_t patience_ms; /* wait that long for the lane to appear */
-    uint32_t reserved;
+    uint32_t trusted_user; /* with CAMLANE_CONSUMER_TRUST_USER */
 } camlane_consumer_options;
 
 /* How a byte stream is made (capacity, sharing) or opened (patience_ms). */
@@ -380,6 +393,14 @@ typedef struct camlane_totals {
     uint64_t dropped;   /* frames that the producer could not take */
     uint64_t restarts;  /* producers that took over */
 } camlane_totals;
+
+/* What became of a lane's frames in a synchronizer: reader.delivered = paired + unpaired + waiting. */
+typedef struct camlane_sync_totals {
+    camlane_totals reader; /* reader.missed frames never came this far */
+    uint64_t paired;       /* went into framesets */
+    uint64_t unpaired;     /* found no partner in every other lane */
+    uint64_t waiting;      /* are held back at this moment, because partners may come */
+} camlane_sync_totals;
 
 /* A lane as it stands. What could not be found out is 0 or empty. */
 typedef struct camlane_lane_info {
@@ -473,6 +494,7 @@ typedef struct camlane_producer camlane_producer;
 typedef struct camlane_consumer camlane_consumer;
 typedef struct camlane_observer camlane_observer;
 typedef struct camlane_lanes camlane_lanes;
+typedef struct camlane_synchronizer camlane_synchronizer;
 typedef struct camlane_stream_writer camlane_stream_writer;
 typedef struct camlane_stream_reader camlane_stream_reader;
 
@@ -482,9 +504,10 @@ CAMLANE_ASSERT(sizeof(camlane_details) == 128 && offsetof(camlane_details, roi_x
 CAMLANE_ASSERT(sizeof(camlane_consumer_options) == 24 && sizeof(camlane_stream_options) == 16, "layout of options");
 CAMLANE_ASSERT(sizeof(camlane_lane_info) == 744 && offsetof(camlane_lane_info, format) == 608, "camlane_lane_info");
 CAMLANE_ASSERT(sizeof(camlane_format_info) == 152 && sizeof(camlane_totals) == 32, "layout of camlane_format_info");
+CAMLANE_ASSERT(sizeof(camlane_sync_totals) == 56, "layout of camlane_sync_totals");
 CAMLANE_ASSERT(sizeof(camlane_observed) == 136, "layout of camlane_observed");
 #if UINTPTR_MAX > 0xffffffffu
-CAMLANE_ASSERT(sizeof(camlane_lane_options) == 152, "layout of camlane_lane_options");
+CAMLANE_ASSERT(sizeof(camlane_lane_options) == 192, "layout of camlane_lane_options");
 CAMLANE_ASSERT(sizeof(camlane_loan) == 48, "layout of camlane_loan");
 CAMLANE_ASSERT(sizeof(camlane_frame) == 240 && offsetof(camlane_frame, meta) == 104, "layout of camlane_frame");
 #endif
@@ -591,6 +614,24 @@ CAMLANE_API int camlane_frame_details(const camlane_frame *frame, camlane_detail
 CAMLANE_API void camlane_frame_release(camlane_frame *frame);
 /* Stands up. Frames that are out stay good, and keep the seat until the last is released. */
 CAMLANE_API void camlane_consumer_close(camlane_consumer *consumer);
+
+/* ---- Lanes in step ----------------------------------------------------------------------------------------------- */
+
+/* Reads several lanes in step, for stereo and surround cameras: a frameset is one frame of each lane, all captured within
+ * tolerance_ns of each other on a clock that they share. Of the oldest frame of each lane, if all are within the tolerance
+ * they are a set; else the oldest of them has no partner and is given back. Choose less than half of the shortest frame
+ * period. Frames whose partners may still come are held back as far as the lanes' `pins` allow, so that no producer waits:
+ * make the lanes with pins for the frames that come meanwhile and one for the set in hand. */
+CAMLANE_API int camlane_synchronizer_open(const char *const *names, size_t count, uint64_t tolerance_ns,
+                                          camlane_synchronizer **synchronizer);
+/* Waits for the next set and stores its frames, in the order of the names; `count` is the number of lanes, and each frame
+ * is released on its own. -EDOM: a frame has no capture time, or one on another clock than the other lanes'. News of a
+ * lane is said once as camlane_consumer_next says it, with the lane in camlane_last_error; calling again goes on. */
+CAMLANE_API int camlane_synchronizer_next(camlane_synchronizer *synchronizer, int timeout_ms, camlane_frame *frames,
+                                          size_t count);
+/* What became of the frames of lane `index`. */
+CAMLANE_API int camlane_synchronizer_totals(camlane_synchronizer *synchronizer, size_t index, camlane_sync_totals *totals);
+CAMLANE_API void camlane_synchronizer_close(camlane_synchronizer *synchronizer);
 
 /* ---- Observer ---------------------------------------------------------------------------------------------------- */
 

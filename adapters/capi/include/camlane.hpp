@@ -307,6 +307,7 @@ public:
 
 private:
     friend class Consumer;
+    friend class Synchronizer;
     explicit Frame(const camlane_frame &frame) noexcept : frame_(frame) {}
     camlane_frame frame_;
 };
@@ -386,6 +387,52 @@ private:
         return Frame(frame);
     }
     detail::Handle<camlane_consumer, camlane_consumer_close> handle_;
+};
+
+// Reads several lanes in step: frames that were captured within the tolerance of each other.
+class Synchronizer {
+public:
+    static Result<Synchronizer> open(const std::vector<std::string> &names, std::chrono::nanoseconds tolerance) {
+        std::vector<const char *> pointers;
+        for (const std::string &name : names)
+            pointers.push_back(name.c_str());
+        camlane_synchronizer *handle = nullptr;
+        const int result = camlane_synchronizer_open(pointers.data(), pointers.size(),
+                                                     static_cast<std::uint64_t>(tolerance.count()), &handle);
+        if (result < 0)
+            return Failure(result);
+        return Synchronizer(handle, names.size());
+    }
+
+    // Waits for the next set: one frame of each lane, in the order of the names.
+    template <typename Rep, typename Period>
+    Result<std::vector<Frame>> next(std::chrono::duration<Rep, Period> timeout) const {
+        std::vector<camlane_frame> raw(lanes_);
+        const int result = camlane_synchronizer_next(handle_.get(), detail::milliseconds(timeout), raw.data(), raw.size());
+        if (result < 0)
+            return Failure(result);
+        std::vector<Frame> frames;
+        frames.reserve(lanes_);
+        for (const camlane_frame &frame : raw)
+            frames.push_back(Frame(frame));
+        return Result<std::vector<Frame>>(std::move(frames));
+    }
+
+    // What became of the frames of lane `index`.
+    Result<camlane_sync_totals> totals(std::size_t index) const {
+        camlane_sync_totals totals{};
+        const int result = camlane_synchronizer_totals(handle_.get(), index, &totals);
+        if (result < 0)
+            return Failure(result);
+        return totals;
+    }
+
+    [[nodiscard]] camlane_synchronizer *get() const noexcept { return handle_.get(); }
+
+private:
+    Synchronizer(camlane_synchronizer *handle, std::size_t lanes) noexcept : handle_(handle), lanes_(lanes) {}
+    detail::Handle<camlane_synchronizer, camlane_synchronizer_close> handle_;
+    std::size_t lanes_;
 };
 
 // Copies frames out; needs no seat and trusts nobody. Not in the program of the lane's producer.

@@ -130,6 +130,32 @@ impl<'c, T> Array<'c, T> {
     }
 }
 
+/// Places for values that C has not initialised; their number is another argument.
+///
+/// # Invariants
+/// Null, or valid for writes of as many elements as the argument after it says, by this call alone. Made by C callers alone.
+#[derive(Debug)]
+#[repr(transparent)]
+pub(crate) struct Places<'c, T>(*mut T, PhantomData<&'c mut [T]>);
+
+impl<'c, T> Places<'c, T> {
+    /// The places, with a value in each. `len` is the argument that C passed with the pointer.
+    pub(crate) fn fill(self, len: usize, what: &str, value: impl Fn() -> T) -> Result<&'c mut [T], Failure> {
+        if len == 0 {
+            return Ok(&mut []);
+        }
+        check(self.0, len, what)?;
+        for at in 0..len {
+            // SAFETY: `at` is less than `len`, for which the pointer is valid by the invariant.
+            let place = unsafe { self.0.add(at) };
+            // SAFETY: not null and aligned by `check`; valid for this write. What was there, C's, is not dropped.
+            unsafe { place.write(value()) };
+        }
+        // SAFETY: not null, aligned and of a possible size by `check`, initialised just now; nobody else uses it meanwhile.
+        Ok(unsafe { std::slice::from_raw_parts_mut(self.0, len) })
+    }
+}
+
 /// Room for bytes, from C; its size is another argument.
 ///
 /// # Invariants

@@ -119,6 +119,8 @@ pub(crate) const READ: [(u32, Read); 2] = [(0, Read::Latest), (1, Read::Every)];
 pub(crate) const WAIT: [(u32, Wait); 3] = [(0, Wait::Sleep), (1, Wait::Adaptive), (2, Wait::Spin)];
 /// `CAMLANE_CONSUMER_POPULATE`.
 pub(crate) const POPULATE: u32 = 1;
+/// `CAMLANE_CONSUMER_TRUST_USER`.
+pub(crate) const TRUST_USER: u32 = 2;
 
 impl ConsumerOptions {
     fn checked(&self) -> Result<Options, Failure> {
@@ -126,13 +128,12 @@ impl ConsumerOptions {
             .patience(Duration::from_millis(self.patience_ms.into()))
             .read(choose("read", self.read, &READ)?)
             .wait(choose("wait", self.wait, &WAIT)?);
-        match self.flags {
-            0 => Ok(options),
-            POPULATE => Ok(options.populate()),
-            other => {
-                Err(Failure::invalid(format!("flags of a consumer are {other:#x}: use CAMLANE_CONSUMER_*")))
-            }
+        if self.flags & !(POPULATE | TRUST_USER) != 0 {
+            let text = format!("flags of a consumer are {:#x}: use CAMLANE_CONSUMER_*", self.flags);
+            return Err(Failure::invalid(text));
         }
+        let options = if self.flags & POPULATE == 0 { options } else { options.populate() };
+        Ok(if self.flags & TRUST_USER == 0 { options } else { options.trust_user(self.trusted_user) })
     }
 }
 

@@ -15,7 +15,7 @@ use crate::types::detail;
 use crate::{consumer, lane, producer, types};
 
 const HEADER: &str = include_str!("../include/camlane.h");
-const SOURCES: [&str; 7] = [
+const SOURCES: [&str; 8] = [
     include_str!("consumer.rs"),
     include_str!("error.rs"),
     include_str!("format.rs"),
@@ -23,6 +23,7 @@ const SOURCES: [&str; 7] = [
     include_str!("observer.rs"),
     include_str!("producer.rs"),
     include_str!("stream.rs"),
+    include_str!("sync.rs"),
 ];
 
 fn include_dir() -> PathBuf {
@@ -98,17 +99,22 @@ fn c_type(rust: &str) -> String {
             c
         }
     };
-    const HANDLES: [&str; 6] = ["Producer", "Consumer", "Observer", "Lanes", "StreamWriter", "StreamReader"];
+    const HANDLES: [&str; 7] =
+        ["Synchronizer", "Producer", "Consumer", "Observer", "Lanes", "StreamWriter", "StreamReader"];
     let between =
         |before: &str, after: &str| rust.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
     if let Some(handle) = between("Slot<'_, ", ">") {
         format!("{} **", inner(handle))
     } else if let Some(handle) = between("Option<Box<", ">>") {
         format!("{} *", inner(handle))
-    } else if let Some(ty) =
-        between("Out<'_, ", ">").or(between("Place<'_, ", ">")).or(between("Option<&mut ", ">"))
+    } else if let Some(ty) = between("Out<'_, ", ">")
+        .or(between("Place<'_, ", ">"))
+        .or(between("Places<'_, ", ">"))
+        .or(between("Option<&mut ", ">"))
     {
         format!("{} *", inner(ty))
+    } else if rust == "Array<'_, Text<'_>>" {
+        "const char *const *".to_owned()
     } else if between("Array<'_, Option<&", ">>").is_some() {
         "camlane_consumer *const *".to_owned()
     } else if let Some(ty) = between("Given<'_, ", ">").or(between("Array<'_, ", ">")) {
@@ -242,7 +248,13 @@ fn every_number_in_the_header_is_the_one_in_rust() {
         GROUP = lane::SHARING[1].0,
         EVERYONE = lane::SHARING[2].0
     );
-    numbers!("LANE_", HUGE_PAGES = lane::HUGE_PAGES, ALWAYS_WAKE = lane::ALWAYS_WAKE);
+    numbers!(
+        "LANE_",
+        HUGE_PAGES = lane::HUGE_PAGES,
+        ALWAYS_WAKE = lane::ALWAYS_WAKE,
+        ANYBODY = lane::ANYBODY,
+        OBSERVERS = lane::OBSERVERS
+    );
     numbers!("READ_", LATEST = consumer::READ[0].0, EVERY = consumer::READ[1].0);
     numbers!(
         "WAIT_",
@@ -250,7 +262,7 @@ fn every_number_in_the_header_is_the_one_in_rust() {
         ADAPTIVE = consumer::WAIT[1].0,
         SPIN = consumer::WAIT[2].0
     );
-    numbers!("CONSUMER_", POPULATE = consumer::POPULATE);
+    numbers!("CONSUMER_", POPULATE = consumer::POPULATE, TRUST_USER = consumer::TRUST_USER);
     numbers!("CHANGE_", RESTARTED = consumer::RESTARTED, FORMAT = consumer::FORMAT, SIZE = consumer::SIZE);
     numbers!(
         "HEALTH_",

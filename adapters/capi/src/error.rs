@@ -133,6 +133,7 @@ const fn meaning(errno: c_int) -> Option<&'static CStr> {
         libc::EAGAIN => c"nothing is there now",
         libc::EPIPE => c"the other side ended the stream",
         libc::EOWNERDEAD => c"the other side died without ending the stream",
+        libc::EDOM => c"capture times cannot be compared: none, or on different clocks",
         libc::ENODATA => c"the frame does not state this",
         libc::E2BIG => c"a structure asks for something that this version of the library does not know",
         libc::ENOTRECOVERABLE => c"a bug in camlane: please report it with the message",

@@ -2,7 +2,7 @@
 
 use std::ffi::{c_char, c_int};
 
-use posix::{FrameLayout, Health, LaneOptions as Options, LaneStatus, Sharing};
+use posix::{FrameLayout, Health, LaneOptions as Options, LaneStatus, Policy, Sharing};
 
 use crate::boundary::{Given, Out, Place, Slot, Text, empty, export, export_infallible, store};
 use crate::error::Failure;
@@ -53,6 +53,8 @@ pub(crate) fn choose<T: Copy>(what: &str, number: u32, among: &[(u32, T)]) -> Re
 pub(crate) const NO_USER_BYTES: u32 = u32::MAX;
 pub(crate) const HUGE_PAGES: u32 = 1;
 pub(crate) const ALWAYS_WAKE: u32 = 2;
+pub(crate) const ANYBODY: u32 = 4;
+pub(crate) const OBSERVERS: u32 = 8;
 
 impl LaneOptions<'_> {
     /// The options in Rust's words. A 0 leaves the default.
@@ -85,7 +87,7 @@ impl LaneOptions<'_> {
         if let Some(reference) = self.calibration.optional("calibration")? {
             options = options.calibration(reference);
         }
-        if self.flags & !(HUGE_PAGES | ALWAYS_WAKE) != 0 {
+        if self.flags & !(HUGE_PAGES | ALWAYS_WAKE | ANYBODY | OBSERVERS) != 0 {
             return Err(Failure::invalid(format!(
                 "flags of the lane's options are {:#x}: only CAMLANE_LANE_*",
                 self.flags
@@ -97,7 +99,29 @@ impl LaneOptions<'_> {
         if self.flags & ALWAYS_WAKE != 0 {
             options = options.always_wake();
         }
-        Ok(options)
+        Ok(options.policy(self.policy()?))
+    }
+
+    /// Whom a sealed lane lets in. A 0 leaves the default.
+    fn policy(&self) -> Result<Policy, Failure> {
+        let users = self.users.get(self.user_count as usize, "users")?;
+        let groups = self.groups.get(self.group_count as usize, "groups")?;
+        let mut policy = users.iter().fold(Policy::default(), |policy, &user| policy.user(user));
+        policy = groups.iter().fold(policy, |policy, &group| policy.group(group));
+        if self.flags & ANYBODY != 0 {
+            policy = policy.anybody();
+        }
+        if self.flags & OBSERVERS != 0 {
+            policy = policy.observers();
+        }
+        for (value, with) in [
+            (self.seats_per_user, Policy::seats_per_user as fn(Policy, u32) -> Policy),
+            (self.connections, Policy::connections),
+            (self.connections_per_user, Policy::connections_per_user),
+        ] {
+            policy = if value == 0 { policy } else { with(policy, value) };
+        }
+        Ok(policy)
     }
 }
 
@@ -152,4 +176,4 @@ export_infallible! {
 }
 
 /// Rises with every function or field that is added; the soname changes when one goes or changes.
-pub(crate) const ABI_VERSION: u32 = 1;
+pub(crate) const ABI_VERSION: u32 = 2;

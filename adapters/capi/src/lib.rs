@@ -19,4 +19,5 @@ mod lane;
 mod observer;
 mod producer;
 mod stream;
+mod sync;
 mod types;

@@ -6,7 +6,7 @@ use posix::{
     Reference,
 };
 
-use crate::boundary::Text;
+use crate::boundary::{Array, Text};
 use crate::error::Failure;
 
 /// Declares structures of the header; `CHECKED` tells the tests about them.
@@ -127,6 +127,14 @@ c_structs! {
         rate_denominator: u32 = "uint32_t",
         frame_id: Text<'c> = "const char *",
         calibration: Text<'c> = "const char *",
+        users: Array<'c, u32> = "const uint32_t *",
+        groups: Array<'c, u32> = "const uint32_t *",
+        user_count: u32 = "uint32_t",
+        group_count: u32 = "uint32_t",
+        seats_per_user: u32 = "uint32_t",
+        connections: u32 = "uint32_t",
+        connections_per_user: u32 = "uint32_t",
+        reserved: u32 = "uint32_t",
     }
 
     /// How a consumer opens a lane.
@@ -137,7 +145,7 @@ c_structs! {
         wait: u32 = "uint32_t",
         flags: u32 = "uint32_t",
         patience_ms: u32 = "uint32_t",
-        reserved: u32 = "uint32_t",
+        trusted_user: u32 = "uint32_t",
     }
 
     /// How a byte stream is made or opened.
@@ -156,6 +164,15 @@ c_structs! {
         missed: u64 = "uint64_t",
         dropped: u64 = "uint64_t",
         restarts: u64 = "uint64_t",
+    }
+
+    /// What became of a lane's frames in a synchronizer.
+    #[derive(Clone, Copy, Default)]
+    struct SyncTotals = "camlane_sync_totals" {
+        reader: Totals = "camlane_totals",
+        paired: u64 = "uint64_t",
+        unpaired: u64 = "uint64_t",
+        waiting: u64 = "uint64_t",
     }
 
     /// A lane as it stands.

@@ -392,3 +392,40 @@ fn grey_png(path: &Path, width: u32) {
     let mut writer = encoder.write_header().unwrap();
     writer.write_image_data(&vec![width as u8; (width * width) as usize]).unwrap();
 }
+
+#[test]
+fn lanes_in_step_give_sets_and_an_account_of_every_frame() {
+    let (left, right) = (Lane::new("step-left"), Lane::new("step-right"));
+    let _left = left.publish("pattern:64x48,GRAY8,100", &["--pins", "4"]);
+    let _right = right.publish("pattern:64x48,GRAY8,50", &["--pins", "4"]);
+    let both = format!("{},{}", left.0, right.0);
+    let watched = run(&[
+        "watch",
+        "--sync",
+        &both,
+        "--tolerance",
+        "0.02",
+        "--frames",
+        "20",
+        "--timeout",
+        "60",
+        "--json",
+    ]);
+    assert!(watched.status.success(), "{}", text(&watched.stderr));
+    let lines: Vec<Value> =
+        text(&watched.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let sets = lines.iter().filter(|line| line["event"] == "frameset");
+    let within = |set: &Value| {
+        set["spread_ns"].as_u64().unwrap() <= 20_000_000 && set["frames"].as_array().unwrap().len() == 2
+    };
+    assert_eq!(sets.inspect(|set| assert!(within(set), "{set}")).count(), 20);
+    let summary = lines.last().unwrap();
+    for lane in summary["lanes"].as_array().unwrap() {
+        let count = |key: &str| lane[key].as_u64().unwrap();
+        assert_eq!(count("paired"), 20);
+        assert_eq!(count("delivered"), count("paired") + count("unpaired") + count("waiting"), "{lane}");
+    }
+    assert_eq!(run(&["watch", "--sync", &left.0, "--timeout", "1"]).status.code(), Some(1));
+    assert_eq!(run(&["watch", "--sync", &both, &left.0]).status.code(), Some(2));
+    assert_eq!(run(&["watch"]).status.code(), Some(2));
+}

@@ -439,25 +439,33 @@ impl<'c> Sleeper<'c> {
 /// - [`WaitError::TimedOut`].
 /// - What [`Consumer::next`] would say of the first one that has news instead of frames; of each end only once.
 pub fn wait_any(consumers: &mut [&mut Consumer], timeout: Duration) -> Result<(usize, Frame), WaitError> {
+    wait_any_of(consumers, timeout).map_err(|(_, error)| error)
+}
+
+/// As [`wait_any`]; an error says whose it is, 0 for a time-out.
+pub(crate) fn wait_any_of(
+    consumers: &mut [&mut Consumer],
+    timeout: Duration,
+) -> Result<(usize, Frame), (usize, WaitError)> {
     let deadline = Instant::now().checked_add(timeout);
     loop {
         let bells: Vec<u32> = consumers.iter().map(|consumer| consumer.attachment().core().bell()).collect();
         for (index, consumer) in consumers.iter_mut().enumerate() {
-            if let Some(frame) = consumer.try_next()? {
+            if let Some(frame) = consumer.try_next().map_err(|error| (index, error.into()))? {
                 return Ok((index, frame));
             }
         }
         let left =
             deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
-        for consumer in consumers.iter_mut() {
+        for (index, consumer) in consumers.iter_mut().enumerate() {
             let told = consumer.told_gone;
             match consumer.check_the_producer(left) {
                 Err(WaitError::Closed | WaitError::ProducerGone) if told => {} // no news, and the others may go on
-                other => other?,
+                other => other.map_err(|error| (index, error))?,
             }
         }
         if left.is_zero() {
-            return Err(WaitError::TimedOut);
+            return Err((0, WaitError::TimedOut));
         }
         let sleepers: Option<Vec<_>> =
             consumers.iter().zip(&bells).map(|(consumer, &bell)| Sleeper::new(consumer, bell)).collect();

@@ -1,6 +1,6 @@
 //! Rust's errors as the exceptions that `camlane/_errors.py` defines.
 
-use camlane::{Error, ObserveError, WaitError, core::ReadError};
+use camlane::{Error, FramesetError, ObserveError, WaitError, core::ReadError, legacy};
 use camlane_convert::ConvertError;
 use pyo3::PyErr;
 
@@ -23,6 +23,8 @@ mod python {
     import_exception!(camlane._errors, Released);
     import_exception!(camlane._errors, NotOneArray);
     import_exception!(camlane._errors, CannotConvert);
+    import_exception!(camlane._errors, ClocksDiffer);
+    import_exception!(camlane._errors, ObjectError);
 }
 
 /// Turns an error into the exception that a Python program would catch.
@@ -61,6 +63,39 @@ pub(crate) fn wait_exception(error: WaitError) -> PyErr {
         _ => python::Error::new_err(text),
     }
 }
+
+/// As [`exception`], for framesets.
+pub(crate) fn frameset_exception(error: FramesetError) -> PyErr {
+    let text = error.to_string();
+    match error {
+        FramesetError::TimedOut => python::Timeout::new_err(text),
+        FramesetError::TooFewLanes { .. } => python::Invalid::new_err(text),
+        FramesetError::ClocksDiffer { .. } | FramesetError::NoTime { .. } => {
+            python::ClocksDiffer::new_err(text)
+        }
+        FramesetError::Lane { source: WaitError::Closed, .. } => python::Closed::new_err(text),
+        FramesetError::Lane { source: WaitError::ProducerGone, .. } => python::ProducerGone::new_err(text),
+        FramesetError::Lane { source, .. } => wait_exception(source),
+        _ => python::Error::new_err(text),
+    }
+}
+
+/// An error on a raw object, as an `OSError` with the system's number.
+pub(crate) fn object_exception(error: legacy::Error) -> PyErr {
+    let text = error.to_string();
+    let errno = match &error {
+        legacy::Error::System { source, .. } => source.raw_os_error(),
+        legacy::Error::NoSpace { .. } => Some(NO_SPACE),
+        _ => None,
+    };
+    match errno {
+        Some(errno) => python::ObjectError::new_err((errno, text)),
+        None => python::Invalid::new_err(text),
+    }
+}
+
+/// ENOSPC of Linux's errno-base.h.
+const NO_SPACE: i32 = 28;
 
 pub(crate) fn observe_exception(error: ObserveError) -> PyErr {
     python::Error::new_err(error.to_string())

@@ -16,7 +16,7 @@ use crate::frame::{Frame, Held};
 use crate::list::LaneInfo;
 
 /// Longest wait without a look at signals: Ctrl-C takes at most that long.
-const SLICE: Duration = Duration::from_millis(100);
+pub(crate) const SLICE: Duration = Duration::from_millis(100);
 
 /// How often `poll` asks whether the producer lives.
 const LOOK_AROUND: Duration = Duration::from_millis(100);
@@ -28,11 +28,13 @@ const LOOK_AROUND: Duration = Duration::from_millis(100);
 /// wait: "sleep" costs least; "adaptive" spins for the last moments before a frame is due; "spin" never sleeps.
 /// timeout: seconds that each frame is waited for before Timeout is raised; None waits for ever.
 /// patience: seconds to wait for the lane to appear.
+/// trust_users: users besides this one and root that may serve a sealed lane, by number.
 /// populate: takes all page faults now instead of at the first look at each slot.
 ///
 /// Raises NoSuchLane, SeatsTaken, NotPermitted, Invalid.
 #[pyfunction]
-#[pyo3(signature = (name, *, read = "latest", wait = "sleep", timeout = None, patience = 0.0, populate = false))]
+#[pyo3(signature = (name, *, read = "latest", wait = "sleep", timeout = None, patience = 0.0, populate = false, trust_users = Vec::new()))]
+#[allow(clippy::too_many_arguments, reason = "keywords in Python")]
 pub(crate) fn open(
     py: Python<'_>,
     name: &str,
@@ -41,6 +43,7 @@ pub(crate) fn open(
     timeout: Option<f64>,
     patience: f64,
     populate: bool,
+    trust_users: Vec<u32>,
 ) -> PyResult<Lane> {
     let read = match read {
         "latest" => Read::Latest,
@@ -57,6 +60,7 @@ pub(crate) fn open(
     let deadline = Instant::now().checked_add(seconds(patience)?);
     let options = ConsumerOptions::new().read(read).wait(wait);
     let options = if populate { options.populate() } else { options };
+    let options = trust_users.into_iter().fold(options, ConsumerOptions::trust_user);
     let consumer = loop {
         let left = deadline.map_or(SLICE, |deadline| deadline.saturating_duration_since(Instant::now()));
         match py.detach(|| options.clone().patience(left.min(SLICE)).open(name)) {

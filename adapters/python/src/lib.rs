@@ -22,12 +22,15 @@ mod lane;
 mod list;
 mod loan;
 mod meta;
+mod object;
 mod observer;
+mod policy;
 mod producer;
 mod shape;
 mod slot;
 mod source;
 mod stamp;
+mod sync;
 
 /// The native half of the package; `camlane/__init__.py` is what people import.
 #[pyo3::pymodule]
@@ -46,9 +49,13 @@ mod _camlane {
     #[pymodule_export]
     use crate::meta::Meta;
     #[pymodule_export]
+    use crate::object::RawObject;
+    #[pymodule_export]
     use crate::observer::{Observer, observe};
     #[pymodule_export]
     use crate::producer::{Producer, create};
+    #[pymodule_export]
+    use crate::sync::{Synchronizer, synchronize};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -9,6 +9,7 @@ use pyo3::types::PyTuple;
 
 use crate::error::{exception, forked, invalid, not_picklable, released};
 use crate::loan::Loan;
+use crate::policy::Admission;
 use crate::source;
 use crate::stamp::{Stamp, with_bytes};
 
@@ -26,13 +27,14 @@ use crate::stamp::{Stamp, with_bytes};
 /// max_bytes: bytes of the largest frame, for compressed formats.
 /// user_bytes: room for the user's own metadata with each frame.
 /// sharing: who may read: "owner", "group", or "everyone" (others may only observe).
+/// policy: whom a sealed lane admits, a camlane.Policy; a named lane goes by `sharing`.
 /// frame_id, calibration: texts of at most 64 bytes for consumers.
 ///
 /// Raises LaneTaken, NoSharedMemory, NotPermitted, Invalid.
 #[pyfunction]
 #[pyo3(signature = (
     name, *, width, height, format = "BGR8", rate = None, seats = 8, pins = 2, history = 4, loans = 2, row_align = 1,
-    max_bytes = None, user_bytes = 192, sharing = "owner", frame_id = "", calibration = ""
+    max_bytes = None, user_bytes = 192, sharing = "owner", frame_id = "", calibration = "", policy = None
 ))]
 #[allow(clippy::too_many_arguments, reason = "keywords in Python")]
 pub(crate) fn create(
@@ -52,6 +54,7 @@ pub(crate) fn create(
     sharing: &str,
     frame_id: &str,
     calibration: &str,
+    policy: Option<Admission>,
 ) -> PyResult<Py<Producer>> {
     let format = PixelFormat::from_name(format)
         .ok_or_else(|| invalid(format!("format={format:?}: no such pixel format; see camlane.FORMATS")))?;
@@ -79,6 +82,7 @@ pub(crate) fn create(
         .sharing(sharing)
         .frame_id(frame_id)
         .calibration(calibration);
+    let options = policy.into_iter().fold(options, |options, policy| options.policy(policy.into()));
     let producer = py.detach(|| camlane::Producer::create(name, &options)).map_err(exception)?;
     let addresses = producer.addresses();
     let producer = Producer {

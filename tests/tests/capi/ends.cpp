@@ -22,6 +22,7 @@ constexpr bool moves_only = std::is_nothrow_move_constructible_v<T> && std::is_m
                             !std::is_copy_constructible_v<T> && !std::is_copy_assignable_v<T>;
 static_assert(moves_only<camlane::Producer> && moves_only<camlane::Loan> && moves_only<camlane::Consumer>);
 static_assert(moves_only<camlane::Frame> && moves_only<camlane::Observer>);
+static_assert(moves_only<camlane::Synchronizer>);
 static_assert(moves_only<camlane::StreamWriter> && moves_only<camlane::StreamReader>);
 static_assert(camlane::detail::milliseconds(1us) == 1 && camlane::detail::milliseconds(camlane::forever) == -1);
 static_assert(camlane::detail::milliseconds(100h * 24 * 365) == 0x7fffffff);
@@ -48,6 +49,8 @@ static void frames(const std::string &name) {
         meta.source_sequence = n;
         EXPECT(producer.publish(std::move(moved), meta).value() == n);
     }
+    const auto alone = camlane::Synchronizer::open({name}, 1ms);
+    EXPECT(!alone && alone.failure().code() == EINVAL);
     auto frame = consumer.next(1s).value();
     EXPECT(frame.number() == 3 && frame.missed() == 2 && frame.meta().source_sequence == 3);
     EXPECT(frame.plane(1).size() == layout.planes[1].bytes && frame.plane(1)[0] == 3 && frame.plane(2).empty());

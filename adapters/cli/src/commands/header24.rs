@@ -31,16 +31,6 @@ pub(crate) enum Target {
     Header24(ObjectName),
 }
 
-impl Target {
-    /// A word for file names.
-    pub(crate) fn name(&self) -> &str {
-        match self {
-            Self::Lane(address) => address.name().as_str(),
-            Self::Header24(_) => "header24",
-        }
-    }
-}
-
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,5 +1,6 @@
 //! `camlane watch`: what comes, how late, what was missed; and the frames themselves, for pipes.
 
+mod sync;
 mod view;
 
 use core::time::Duration;
@@ -9,9 +10,10 @@ use std::time::Instant;
 
 use anyhow::{Context as _, bail};
 use camlane::legacy::ObjectName;
-use camlane::{Consumer, ConsumerOptions, Read, Wait, WaitError};
+use camlane::{Address, Consumer, ConsumerOptions, Read, Wait, WaitError};
 use clap::Args;
 
+use self::sync::InStep;
 use self::view::{Event, View};
 use crate::commands::admission::Trust;
 use crate::commands::header24::{self, Target, Watching};
@@ -29,13 +31,23 @@ Examples:
   camlane watch front-door
   camlane watch front-door --every --frames 300 --check
   camlane watch front-door --json --frames 1 | jq .capture_ns
+  camlane watch --sync left,right --tolerance 0.005
   camlane watch front-door --every --raw --until-end | ffplay -f rawvideo -pixel_format yuyv422 -video_size 1280x720 -
 
 Exit status: 4 if no frame came for as long as --timeout says, 3 if there is no such lane.")]
 pub(crate) struct Watch {
     /// Name of the lane, or header24:NAME for an old program's object
-    #[arg(value_parser = header24::target)]
-    lane: Target,
+    #[arg(value_parser = header24::target, required_unless_present = "sync")]
+    lane: Option<Target>,
+    /// Watch several lanes in step: sets of frames that were captured at the same time, and what found no partner
+    #[arg(
+        long, value_name = "LANE,LANE", value_delimiter = ',', value_parser = commands::address,
+        conflicts_with_all = ["lane", "every", "adaptive", "spin", "check", "save", "raw"]
+    )]
+    sync: Vec<Address>,
+    /// With --sync: the longest time between the captures of a set; less than half of a frame's period
+    #[arg(long, value_name = "SECONDS", value_parser = commands::seconds, default_value = "0.005", requires = "sync")]
+    tolerance: Duration,
     /// Read every frame in order, instead of the newest each time
     #[arg(long)]
     every: bool,
@@ -73,8 +85,12 @@ pub(crate) struct Watch {
 impl Watch {
     pub(crate) fn run(self, output: Output) -> anyhow::Result<ExitCode> {
         let lane = match &self.lane {
-            Target::Lane(lane) => lane,
-            Target::Header24(name) => return self.header24(name).run(output),
+            Some(Target::Lane(lane)) => lane,
+            Some(Target::Header24(name)) => return self.header24(name).run(output),
+            None => {
+                stop::on_signals()?;
+                return InStep::new(&self, output).run(&self.sync, self.tolerance);
+            }
         };
         stop::on_signals()?;
         if let Some(dir) = &self.save {
@@ -90,7 +106,7 @@ impl Watch {
         let Some(mut consumer) = commands::open(lane, &self.trust.of(options), self.timeout)? else {
             return Ok(ExitCode::SUCCESS);
         };
-        let mut view = View::new(&self, output);
+        let mut view = View::new(&self, lane, output);
         let watched = self.watch(&mut consumer, &mut view);
         let end = *watched.as_ref().unwrap_or(&"failed");
         let totals = consumer.totals();

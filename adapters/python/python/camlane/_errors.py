@@ -1,5 +1,7 @@
 """What can go wrong. Every text says what a person can do about it."""
 
+import errno
+
 
 class Error(Exception):
     """Whatever can go wrong with a lane."""
@@ -63,3 +65,16 @@ class NotOneArray(Error, ValueError):
 
 class CannotConvert(Error, ValueError):
     """The frame's format cannot be converted, or its payload is damaged."""
+
+
+class ClocksDiffer(Error, ValueError):
+    """Capture times of several lanes cannot be compared: a frame has none, or one on another clock."""
+
+
+class ObjectError(Error, OSError):
+    """The system refused something on a raw object: `errno` has its number, `name` what errno.h calls it."""
+
+    @property
+    def name(self) -> str:
+        """"ENOENT", "EEXIST", "EACCES", ..."""
+        return errno.errorcode.get(self.errno or 0, "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -89,3 +90,22 @@ class Details:
     """The lane and the number of the raw frame that this one was made from."""
     pts_offset_ns: int | None = None
     """Presentation time minus capture time (encoders)."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Whom a sealed lane admits besides its producer's own user and root. None leaves the default."""
+
+    users: Sequence[int] = ()
+    """By the numbers that they have where the producer runs."""
+    groups: Sequence[int] = ()
+    """Primary groups of processes."""
+    anybody: bool = False
+    """Everybody who can reach the socket."""
+    observers: bool = False
+    """Everybody may observe, whoever may pin."""
+    seats_per_user: int | None = None
+    connections: int | None = None
+    """Connections without a seat, in all; 256."""
+    connections_per_user: int | None = None
+    """Of one user; 64."""

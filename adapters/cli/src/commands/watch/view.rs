@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::io::{self, Write as _};
 use std::time::Instant;
 
-use camlane::Frame;
+use camlane::{Address, Frame};
 use camlane_measure::{Summary as Percentiles, Times};
 use serde::Serialize;
 
@@ -52,6 +52,7 @@ pub(super) struct Summary {
 /// Everything that is shown, and what was counted for it.
 pub(super) struct View<'w> {
     watch: &'w Watch,
+    lane: &'w Address,
     output: Output,
     pub(super) frames: u64,
     pub(super) torn: u64,
@@ -66,10 +67,11 @@ pub(super) struct View<'w> {
 }
 
 impl<'w> View<'w> {
-    pub(super) fn new(watch: &'w Watch, output: Output) -> Self {
+    pub(super) fn new(watch: &'w Watch, lane: &'w Address, output: Output) -> Self {
         let now = Instant::now();
         Self {
             watch,
+            lane,
             output,
             frames: 0,
             torn: 0,
@@ -114,7 +116,7 @@ impl<'w> View<'w> {
             self.check(frame);
         }
         if let Some(dir) = &self.watch.save {
-            let file = dir.join(format!("{}-{number:08}.png", self.watch.lane.name()));
+            let file = dir.join(format!("{}-{number:08}.png", self.lane.name()));
             Shot { number, meta, payload: frame }.save(&file, Kind::Png)?;
         }
         if self.watch.raw {
@@ -193,7 +195,7 @@ impl<'w> View<'w> {
     pub(super) fn finish(&self, totals: camlane::Totals, end: &'static str) -> io::Result<()> {
         let seconds = self.first.unwrap_or(self.begun).elapsed().as_secs_f64();
         let summary = Summary {
-            lane: self.watch.lane.to_string(),
+            lane: self.lane.to_string(),
             frames: self.frames,
             missed: totals.missed,
             dropped: totals.dropped,

@@ -1,0 +1,140 @@
+"""Raw objects and windows on them."""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+import stat
+
+import numpy as np
+import pytest
+
+import camlane
+
+PAGE = mmap.ALLOCATIONGRANULARITY
+
+
+@pytest.fixture
+def file(tmp_path):
+    return str(tmp_path / "file")
+
+
+@pytest.fixture
+def shm(name):
+    yield f"/{name}"
+    if os.path.exists(f"/dev/shm/{name}"):
+        os.unlink(f"/dev/shm/{name}")
+
+
+def test_of_several_creators_one_succeeds_and_the_others_are_told_by_name(shm):
+    with camlane.Object.create_new(shm, 4096, mode=0o622) as made:
+        assert made.size == 4096
+        assert stat.S_IMODE(os.stat(f"/dev/shm{shm}").st_mode) == 0o622  # whatever the umask is
+        with pytest.raises(camlane.ObjectError) as raised:
+            camlane.Object.create_new(shm, 1)
+        assert (raised.value.errno, raised.value.name) == (errno.EEXIST, "EEXIST")
+        again, created = camlane.Object.open_or_create(shm, 99)
+        assert not created and again.size == 4096
+    camlane.Object.unlink(shm)
+    with pytest.raises(OSError) as gone:
+        camlane.Object.open(shm)
+    assert gone.value.errno == errno.ENOENT
+
+
+def test_an_object_grows_with_its_bytes_reserved_and_is_cut_only_by_name(shm):
+    made = camlane.Object.create_new(shm, 10)
+    made.write_at(5, b"hello")
+    made.grow(20)
+    assert (made.size, made.read_at(5, 100)) == (20, b"hello" + bytes(10))
+    made.grow(5)
+    assert made.size == 20
+    with pytest.raises(camlane.ObjectError) as full:
+        made.grow(1 << 60)
+    assert full.value.name == "ENOSPC"
+    with pytest.raises(camlane.Invalid, match="20"):
+        made.write_at(18, b"long")
+    made.truncate(3)
+    assert made.size == 3
+    assert made.is_current
+    camlane.Object.unlink(shm)
+    assert not made.is_current
+    made.close()
+    with pytest.raises(camlane.Released):
+        _ = made.size
+
+
+def test_a_read_only_object_is_not_written(shm):
+    camlane.Object.create_new(shm, 4)
+    reader = camlane.Object.open(shm)
+    with pytest.raises(camlane.ObjectError) as refused:
+        reader.write_at(0, b"x")
+    assert refused.value.name == "EBADF"
+
+
+def test_a_shared_window_is_a_buffer_over_the_object_itself(shm):
+    window = camlane.Window(shm, 100, create=0o600)
+    pixels = np.frombuffer(window, np.uint8).reshape(10, 10)
+    window[3:6] = b"abc"
+    memoryview(window)[99] = 7
+    assert bytes(pixels[0, 3:6]) == b"abc" and pixels[9, 9] == 7
+    with open(f"/dev/shm{shm}", "rb") as there:
+        assert there.read()[3:6] == b"abc"
+    assert window.find(b"bc") == 4
+    window.seek(3)
+    assert window.read(3) == b"abc" and window.tell() == 6
+
+
+def test_a_window_longer_than_its_file_extends_it_and_a_read_only_one_does_not(file):
+    with open(file, "wb") as there:
+        there.write(b"x" * 10)
+    with pytest.raises(camlane.Invalid, match="ends at byte 10"):
+        camlane.Window(file, 11, kind="read-only")
+    assert os.path.getsize(file) == 10
+    assert len(camlane.Window(file, 5000)) == 5000
+    assert os.path.getsize(file) == 5000
+
+
+def test_a_window_is_read_only_where_it_says_so_and_begins_where_it_is_asked_to(file):
+    with open(file, "wb") as there:
+        there.write(bytes(PAGE) + b"tail")
+    window = camlane.Window(file, kind="read-only", offset=PAGE)
+    assert window[:] == b"tail" and memoryview(window).readonly
+    with pytest.raises(TypeError):
+        window[0:1] = b"x"
+    with pytest.raises(camlane.Invalid, match=str(PAGE)):
+        camlane.Window(file, offset=1)
+    with pytest.raises(camlane.Invalid, match="kind"):
+        camlane.Window(file, kind="copy")
+
+
+def test_a_private_window_reaches_the_file_when_it_is_flushed_and_not_before(file):
+    with open(file, "wb") as there:
+        there.write(b"abcdef")
+    window = camlane.Window(file, kind="private")
+    window[0:3] = b"xyz"
+    assert open(file, "rb").read() == b"abcdef"
+    window.flush(1, 1)
+    assert open(file, "rb").read() == b"aycdef"
+    window.flush()
+    assert open(file, "rb").read() == b"xyzdef"
+
+
+def test_a_flush_begins_at_any_byte_and_ends_inside(file):
+    window = camlane.Window(file, 3 * PAGE, create=0o600)
+    window[10:13] = b"abc"
+    window.flush(10, 100)
+    window.flush(PAGE + 5, 1)
+    with pytest.raises(camlane.Invalid):
+        window.flush(0, 3 * PAGE + 1)
+
+
+def test_nothing_can_be_mapped_is_said_and_not_guessed(file):
+    with open(file, "wb"):
+        pass
+    with pytest.raises(camlane.Invalid, match="nothing to map"):
+        camlane.Window(file)
+    with pytest.raises(FileNotFoundError):
+        open(file + "-absent")
+    with pytest.raises(camlane.ObjectError):
+        camlane.Window(file + "-absent")
