@@ -228,7 +228,8 @@ impl Scale {
 
     /// The values that are written beside the axis.
     fn marks(&self) -> Vec<f64> {
-        let whole = |low: f64, high: f64| (low as i32..=high as i32).map(f64::from);
+        // A logarithm of a round number may be a little less than whole.
+        let whole = |low: f64, high: f64| (low as i32..=(high + 1e-9) as i32).map(f64::from);
         match &self.axis {
             Axis::Linear => {
                 let step = step_of(self.high);
