@@ -184,6 +184,8 @@ impl Device {
     /// # Errors
     /// [`Error::NoFormat`] if none of the formats is there; [`Error::Busy`] while another program streams.
     pub fn configure(&mut self, wish: &Wish) -> Result<Picture, Error> {
+        let mut past = sys::Event::zeroed();
+        while sys::dequeue_event(self.as_fd(), &mut past).is_ok() {} // what changed until now is asked for now
         let offers = self.offers()?;
         let refused = || Error::NoFormat {
             device: self.path.clone(),

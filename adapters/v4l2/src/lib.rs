@@ -77,3 +77,8 @@ pub use realtime::{lock_memory, run_in_real_time};
 pub use stream::{
     CopyFn, Event, Frame, Held, NotStarted, Plan, Ready, Refused, Statistics, Stopped, Streaming,
 };
+
+/// The README's program compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

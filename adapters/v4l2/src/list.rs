@@ -88,18 +88,19 @@ fn pick<'a>(all: &'a [Found], wanted: &str) -> Option<&'a Found> {
 
 impl Identity {
     /// Finds the same camera again after it was unplugged, maybe under another number: at the same place on the bus, else
-    /// the only one of its name.
+    /// the only one of its name that is not among the `others`, which were there before.
     #[must_use]
-    pub fn find_again(&self) -> Option<PathBuf> {
-        find_again(self, &cameras())
+    pub fn find_again(&self, others: &[Self]) -> Option<PathBuf> {
+        find_again(self, others, &cameras())
     }
 }
 
-fn find_again(lost: &Identity, all: &[Found]) -> Option<PathBuf> {
+fn find_again(lost: &Identity, others: &[Identity], all: &[Found]) -> Option<PathBuf> {
     let same = all.iter().find(|found| found.identity == *lost);
-    let mut alike = all
-        .iter()
-        .filter(|found| (&found.identity.name, &found.identity.driver) == (&lost.name, &lost.driver));
+    let mut alike = all.iter().filter(|found| {
+        let Identity { name, driver, .. } = &found.identity;
+        (name, driver) == (&lost.name, &lost.driver) && !others.contains(&found.identity)
+    });
     let only = alike.next().filter(|_| alike.next().is_none());
     same.or(only).map(|found| found.path.clone())
 }
@@ -145,13 +146,15 @@ mod tests {
     fn a_camera_is_known_again_by_its_place_and_else_by_its_name() {
         let all = machine();
         let mut lost = all[2].identity.clone();
-        assert_eq!(find_again(&lost, &all), Some("/dev/video4".into()));
+        assert_eq!(find_again(&lost, &[], &all), Some("/dev/video4".into()));
         lost.bus = "usb-9".into();
-        assert_eq!(find_again(&lost, &all), None, "two have its name");
+        assert_eq!(find_again(&lost, &[], &all), None, "two have its name");
+        assert_eq!(find_again(&lost, &[all[1].identity.clone()], &all), Some("/dev/video4".into()));
         let mut lost = all[0].identity.clone();
         lost.bus = "usb-9".into();
-        assert_eq!(find_again(&lost, &all), Some("/dev/video0".into()));
+        assert_eq!(find_again(&lost, &[], &all), Some("/dev/video0".into()));
+        assert_eq!(find_again(&lost, &[all[0].identity.clone()], &all), None, "that one was there before");
         lost.name = "another".into();
-        assert_eq!(find_again(&lost, &all), None);
+        assert_eq!(find_again(&lost, &[], &all), None);
     }
 }

@@ -346,8 +346,10 @@ impl<L: DmaTarget + fmt::Debug> Queue<L> {
 
 /// Asks to be told of a new size and of the end. Drivers that have no events say so, and are not asked again.
 fn subscribe(device: &Device) {
-    for kind in [sys::EVENT_SOURCE_CHANGE, sys::EVENT_EOS] {
-        let mut asked = sys::EventSubscription { kind, ..sys::EventSubscription::zeroed() };
+    let mut input = 0; // a change is told of one input; a driver without inputs has number 0
+    let _ = sys::get_input(device.as_fd(), &mut input);
+    for (kind, id) in [(sys::EVENT_SOURCE_CHANGE, input.cast_unsigned()), (sys::EVENT_EOS, 0)] {
+        let mut asked = sys::EventSubscription { kind, id, ..sys::EventSubscription::zeroed() };
         if let Err(errno) = sys::subscribe(device.as_fd(), &mut asked) {
             log::debug!("{}: no event {kind}: {errno}", device.path().display());
         }

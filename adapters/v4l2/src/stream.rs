@@ -237,8 +237,10 @@ impl Device {
                 Some(error) => {
                     let stopped = ready.release();
                     loans.extend(stopped.loans);
-                    let Some(same) = stopped.device.filter(|_| !matches!(error, Error::TooSmall { .. }))
-                    else {
+                    if matches!(error, Error::TooSmall { .. }) {
+                        return Err(NotStarted { device: stopped.device, loans, error }); // by any way
+                    }
+                    let Some(same) = stopped.device else {
                         return Err(NotStarted { device: None, loans, error });
                     };
                     device = same;

@@ -183,6 +183,7 @@ mod calls {
     nix::ioctl_readwrite!(g_parm, b'V', 21, StreamParameters);
     nix::ioctl_readwrite!(s_parm, b'V', 22, StreamParameters);
     nix::ioctl_readwrite!(querymenu, b'V', 37, QueryMenu);
+    nix::ioctl_read!(g_input, b'V', 38, c_int);
     nix::ioctl_readwrite!(g_ext_ctrls, b'V', 71, ExtControls);
     nix::ioctl_readwrite!(s_ext_ctrls, b'V', 72, ExtControls);
     nix::ioctl_readwrite!(enum_framesizes, b'V', 74, FrameSize);
@@ -226,6 +227,7 @@ safe_calls! {
     enum_frame_interval(enum_frameintervals, FrameInterval);
     query_control(query_ext_ctrl, QueryControl);
     query_menu(querymenu, QueryMenu);
+    get_input(g_input, c_int);
     get_selection(g_selection, Selection);
     set_selection(s_selection, Selection);
     subscribe(subscribe_event, EventSubscription);

@@ -2,6 +2,7 @@
 //! what goes wrong with cameras. `tests/camera.sh` boots a machine that has the driver; elsewhere these tests are skipped,
 //! aloud, unless `CAMLANE_REQUIRE_CAMERA=1` forbids that.
 
+mod faults;
 mod formats;
 mod vivid;
 

@@ -28,6 +28,13 @@ pub(crate) enum Api {
     Multi,
 }
 
+/// What a vivid camera looks at, by vivid's own numbers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Input {
+    Webcam = 0,
+    Hdmi = 3,
+}
+
 impl Vivid {
     /// The first vivid camera that speaks an interface; `None`, said aloud, where there is none and none is demanded.
     ///
@@ -59,8 +66,17 @@ impl Vivid {
         }
     }
 
+    /// Chooses what the camera looks at. camlane leaves that as it is: a person, or a capture card's own tool, decides.
+    pub(crate) fn set_input(&self, input: Input) {
+        let mut command = std::process::Command::new("v4l2-ctl");
+        let done =
+            command.arg("-d").arg(&self.path).arg("-i").arg((input as u32).to_string()).output().unwrap();
+        assert!(done.status.success(), "{done:?}");
+    }
+
     /// Takes back what an earlier test may have set.
     fn reset(&self) {
+        self.set_input(Input::Webcam);
         let device = self.open();
         device.set_control("percentage_of_dropped_buffers", "0").unwrap();
     }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use camlane::{Address, LaneStatus, Observed, Observer};
+use camlane::{Address, Flags, LaneStatus, Observed, Observer};
 use clap::Args;
 use serde::Serialize;
 
@@ -153,6 +153,13 @@ impl Rows {
         );
         self.add("  sequence", meta.source_sequence);
         self.add("  flags", format!("{:?}", meta.flags));
+        self.add(
+            "  copies",
+            match meta.flags.contains(Flags::COPIED) {
+                true => "1 on the way into the slot",
+                false => "0: it was made in the slot, or the driver wrote it there",
+            },
+        );
     }
 
     fn print(&self, output: Output) -> std::io::Result<()> {

@@ -3,6 +3,7 @@
 mod admission;
 mod bench;
 mod bridge;
+mod cameras;
 mod completions;
 mod demo;
 mod doctor;
@@ -62,6 +63,7 @@ enum Command {
     Info(info::Info),
     Rm(rm::Rm),
     Bridge(bridge::Bridge),
+    Cameras(cameras::Cameras),
     Text(text::TextArgs),
     Doctor(doctor::Doctor),
     Bench(bench::Bench),
@@ -93,6 +95,7 @@ impl Program {
             Command::Info(info) => info.run(output),
             Command::Rm(rm) => rm.run(output),
             Command::Bridge(bridge) => bridge.run(output),
+            Command::Cameras(cameras) => cameras.run(output),
             Command::Text(text) => text.run(output),
             Command::Doctor(doctor) => doctor.run(output),
             Command::Bench(bench) => bench.run(output),

@@ -1,5 +1,6 @@
 //! `camlane publish`: frames from a source into a lane, at the source's pace.
 
+mod camera;
 mod outlet;
 
 use core::time::Duration;
@@ -11,6 +12,7 @@ use camlane::{LaneOptions, PixelFormat, Policy, Sharing};
 use clap::Args;
 use serde::Serialize;
 
+use self::camera::CameraArgs;
 use self::outlet::Outlet;
 use crate::commands;
 use crate::commands::admission::Admission;
@@ -22,19 +24,22 @@ use crate::stop;
 /// A source that falls so many periods behind is not hurried any more: its clock starts anew.
 const LATEST: u64 = 10;
 
-/// Publish frames into a lane: a test picture, images, a video, raw bytes
+/// Publish frames into a lane: a camera, a test picture, images, a video, raw bytes
 ///
 /// SOURCE is one of
+///   /dev/videoN, camera:NAME    a camera, by its device or (a part of) its name; `camlane cameras` lists them
 ///   pattern                     a moving test picture; also as pattern:1920x1080,NV12,60
 ///   FILE.png, FILE.jpg, FOLDER  images, decoded; with --format JPEG as they are
 ///   FILE.y4m                    uncompressed video
 ///   -                           raw frames on standard input; needs --size and --format
-///   anything else               a video file, device or URL that the program ffmpeg can open
+///   anything else               a video file or URL that the program ffmpeg can open
 #[derive(Debug, Args)]
 #[command(
     verbatim_doc_comment,
     after_help = "\
 Examples:
+  camlane publish front-door --from /dev/video0 --size 1280x720 --rate 30
+  camlane publish front-door --from 'camera:HD Webcam' --format YUYV --control brightness=140
   camlane publish front-door --from pattern
   camlane publish front-door --from pattern:1920x1080,NV12,60 --seats 16
   camlane publish front-door --from recording.mp4 --repeat
@@ -91,6 +96,8 @@ pub(crate) struct Publish {
     #[arg(long, help_heading = "Lane")]
     huge_pages: bool,
     #[command(flatten)]
+    camera: CameraArgs,
+    #[command(flatten)]
     admission: Admission,
     /// What follows from it.
     #[arg(skip)]
@@ -131,10 +138,13 @@ impl Publish {
         if let Target::Header24(name) = &self.lane {
             return self.header24(name).run(output);
         }
+        if let Some(name) = source::camera::meant(&self.from) {
+            return self.camera(name, output);
+        }
         stop::on_signals()?;
         let mut source = match source::open(&self.from, &self.source_options()) {
             Ok(source) => source,
-            Err(_) if stop::requested() => return Ok(ExitCode::SUCCESS), // a camera that did not answer yet
+            Err(_) if stop::requested() => return Ok(ExitCode::SUCCESS), // a URL that did not answer yet
             Err(error) => return Err(wrong_source(error)),
         };
         let stream = source.stream().clone();
@@ -234,7 +244,7 @@ impl Publish {
             if !outlet.pass_on(self, source)? {
                 return Ok(if stop::requested() { "stopped" } else { "source" });
             }
-            report.tick(outlet);
+            report.tick(outlet.start, outlet.frames, outlet.dropped(), outlet.consumers());
         }
     }
 }
@@ -273,20 +283,17 @@ impl Report {
         Self { status: Status::new(output), shown: Instant::now(), frames: 0 }
     }
 
-    fn tick(&mut self, outlet: &Outlet) {
+    fn tick(&mut self, start: Instant, frames: u64, dropped: u64, consumers: usize) {
         let passed = self.shown.elapsed();
         if passed < Duration::from_secs(1) {
             return;
         }
-        let rate = (outlet.frames - self.frames) as f64 / passed.as_secs_f64();
+        let rate = (frames - self.frames) as f64 / passed.as_secs_f64();
         self.status.show(&format!(
-            "{:6.1} s  {} frames  {rate:.1}/s  {} dropped  {} consumers",
-            outlet.start.elapsed().as_secs_f64(),
-            outlet.frames,
-            outlet.dropped(),
-            outlet.consumers(),
+            "{:6.1} s  {frames} frames  {rate:.1}/s  {dropped} dropped  {consumers} consumers",
+            start.elapsed().as_secs_f64(),
         ));
-        (self.shown, self.frames) = (Instant::now(), outlet.frames);
+        (self.shown, self.frames) = (Instant::now(), frames);
     }
 }
 

@@ -3,6 +3,7 @@
 //! A source writes a frame straight into the slot that it is given. It never waits for the next frame's time:
 //! whoever publishes sets the pace, unless the input is live and sets its own.
 
+pub(crate) mod camera;
 mod decoder;
 mod images;
 mod input;
@@ -124,11 +125,13 @@ pub(crate) enum SourceError {
     SlotTooSmall { needed: usize, room: usize },
     #[error("{0}")]
     Layout(#[from] LayoutError),
+    #[error("{0}")]
+    Camera(#[from] camlane_v4l2::Error),
     #[error("standard input cannot be read again: --repeat needs a file")]
     NoRepeat,
 }
 
-/// Opens a source by its name: `pattern`, `pattern:1920x1080,NV12,60`, `-`, an image, a folder of images, a
+/// Opens a source by its name: `pattern`, `pattern:1920x1080,NV12,60`, `-`, a camera, an image, a folder of images, a
 /// Y4M file, or any other file, device or URL, which ffmpeg then decodes.
 ///
 /// # Errors
@@ -139,6 +142,9 @@ pub(crate) fn open(spec: &str, options: &SourceOptions) -> Result<Box<dyn Source
     }
     if spec == "pattern" || spec.starts_with("pattern:") {
         return Ok(Box::new(pattern::Pattern::open(spec, options)?));
+    }
+    if let Some(name) = camera::meant(spec) {
+        return Ok(Box::new(camera::Camera::open(name, options)?));
     }
     let path = Path::new(spec);
     if !path.exists() && !spec.contains("://") {

@@ -121,7 +121,7 @@ impl Running {
     }
 
     /// Reads lines until one is as wanted.
-    pub(crate) fn json_until(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) fn json_until(&mut self, mut wanted: impl FnMut(&Value) -> bool) -> Value {
         loop {
             let value = self.next_json();
             if wanted(&value) {

@@ -1,0 +1,192 @@
+//! The program with a camera: the kernel's virtual one, vivid, in the machine that `tests/camera.sh` boots. Elsewhere these
+//! tests are skipped, aloud, unless `CAMLANE_REQUIRE_CAMERA=1` forbids that.
+
+mod common;
+
+use std::io::Write as _;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use camlane_v4l2::{Device, Found, cameras};
+use common::{Lane, camlane, json, run, text};
+use nix::sys::signal::Signal;
+
+/// A single-planar vivid camera, for one test at a time.
+struct Vivid(Found, #[allow(dead_code, reason = "held")] MutexGuard<'static, ()>);
+
+impl Vivid {
+    fn find() -> Option<Self> {
+        static ALONE: Mutex<()> = Mutex::new(());
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let found =
+            cameras().into_iter().find(|found| found.identity.driver == "vivid" && !found.multiplanar);
+        let demanded = std::env::var_os("CAMLANE_REQUIRE_CAMERA").is_some_and(|value| value == "1");
+        assert!(found.is_some() || !demanded, "CAMLANE_REQUIRE_CAMERA is set, and there is no vivid camera");
+        if found.is_none() {
+            let _ = writeln!(
+                std::io::stderr(),
+                "SKIPPED: no vivid camera here; tests/camera.sh boots a machine that has one"
+            );
+        }
+        found.map(|found| Self(found, alone))
+    }
+
+    fn path(&self) -> &str {
+        self.0.path.to_str().unwrap()
+    }
+
+    fn set(&self, name: &str, value: &str) {
+        Device::open(&self.0.path).unwrap().set_control(name, value).unwrap();
+    }
+}
+
+const SMALL: [&str; 6] = ["--size", "320x180", "--rate", "30", "--format", "YUYV"];
+
+#[test]
+fn cameras_are_listed_with_what_they_can_do() {
+    let Some(vivid) = Vivid::find() else { return };
+    let listed = json(&["cameras"]);
+    let found = listed.as_array().unwrap().iter().find(|camera| camera["device"] == vivid.path()).unwrap();
+    assert_eq!((&found["driver"], &found["multiplanar"]), (&"vivid".into(), &false.into()));
+    assert!(found["memory"].as_array().unwrap().contains(&"userptr".into()), "{found}");
+    let yuyv = found["formats"].as_array().unwrap().iter().find(|format| format["fourcc"] == "YUYV").unwrap();
+    let sizes = yuyv["sizes"].as_array().unwrap();
+    assert!(sizes.iter().any(|size| size["width"] == 1280 && size["height"] == 720), "{yuyv}");
+    assert!(found["controls"].as_array().unwrap().iter().any(|control| control["name"] == "brightness"));
+    let one = text(&run(&["cameras", vivid.path()]).stdout);
+    assert!(one.contains("YUYV") && one.contains("1280x720") && one.contains("brightness"), "{one}");
+}
+
+#[test]
+fn a_camera_is_published_without_a_copy_and_its_frames_say_what_they_are() {
+    let Some(vivid) = Vivid::find() else { return };
+    let lane = Lane::new("camera");
+    let publisher =
+        lane.publish(vivid.path(), &[&SMALL[..], &["--control", "brightness=140", "--json"]].concat());
+    let mut watcher = lane.watch(&["--frames", "5", "--every"]);
+    for _ in 0..5 {
+        let frame = watcher.next_json();
+        assert_eq!(
+            (&frame["format"], &frame["width"], &frame["height"]),
+            (&"YUYV".into(), &320.into(), &180.into())
+        );
+        assert_eq!((&frame["clock"], &frame["reference"]), (&"monotonic".into(), &"end-of-frame".into()));
+        assert!(!frame["flags"].as_array().unwrap().contains(&"COPIED".into()), "{frame}");
+        assert_ne!(frame["details"]["colour"][0], 2, "vivid states its colours");
+    }
+    let info = text(&run(&["info", &lane.0]).stdout);
+    assert!(info.contains("copies      0"), "{info}");
+    let brightness = Device::open(vivid.path()).unwrap().controls().unwrap();
+    assert_eq!(brightness.iter().find(|control| control.name == "brightness").unwrap().value, Some(140));
+    publisher.signal(Signal::SIGINT);
+    let (status, out, errors) = publisher.finish();
+    let summary: serde_json::Value = serde_json::from_slice(&out).unwrap();
+    assert!(status.success(), "{errors}");
+    assert_eq!(
+        (&summary["memory"], &summary["copies_per_frame"]),
+        (&"userptr".into(), &0.into()),
+        "{summary}"
+    );
+    assert_eq!(summary["end"], "stopped");
+}
+
+#[test]
+fn a_copy_is_made_only_if_asked_for_here_and_then_told() {
+    let Some(vivid) = Vivid::find() else { return };
+    let lane = Lane::new("copied");
+    let publisher = lane.publish(vivid.path(), &[&SMALL[..], &["--memory", "mmap"]].concat());
+    let frame = lane.watch(&["--frames", "1"]).next_json();
+    assert!(frame["flags"].as_array().unwrap().contains(&"COPIED".into()), "{frame}");
+    assert!(text(&run(&["info", &lane.0]).stdout).contains("copies      1"));
+    drop(publisher);
+}
+
+#[test]
+fn a_camera_that_is_taken_says_by_whom() {
+    let Some(vivid) = Vivid::find() else { return };
+    let lane = Lane::new("holder");
+    let publisher = lane.publish(vivid.path(), &SMALL);
+    lane.watch(&["--frames", "1"]).next_json();
+    let second = camlane(&["publish", "cli-second", "--from", vivid.path()]).output().unwrap();
+    let said = text(&second.stderr);
+    assert_eq!(second.status.code(), Some(1));
+    assert!(said.contains("is busy") && said.contains(&format!("(process {})", publisher.pid())), "{said}");
+}
+
+#[test]
+fn what_a_camera_cannot_do_is_said_with_what_it_can() {
+    let Some(vivid) = Vivid::find() else { return };
+    for (arguments, expected, status) in [
+        (["--control", "colour=7"], "it has brightness", 2),
+        (["--control", "brightness=999"], "it takes 0 to 255", 2),
+        (["--format", "H265"], "it has YUYV", 1),
+    ] {
+        let output = run(&[&["publish", "cli-refused", "--from", vivid.path()], &arguments[..]].concat());
+        let said = text(&output.stderr);
+        assert!(output.status.code() == Some(status) && said.contains(expected), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
+fn a_stream_that_breaks_down_goes_on_in_the_same_lane() {
+    let Some(vivid) = Vivid::find() else { return };
+    let lane = Lane::new("broken");
+    let publisher = lane.publish(vivid.path(), &[&SMALL[..], &["--json"]].concat());
+    let mut watcher = lane.watch(&["--every"]);
+    let before = watcher.next_json();
+    vivid.set("inject_fatal_streaming_error", "1");
+    // The driver's own count begins again with the new stream, the lane's goes on.
+    let mut last = before["source_sequence"].as_u64().unwrap();
+    let after = watcher.json_until(|frame| {
+        let number = frame["source_sequence"].as_u64().unwrap();
+        std::mem::replace(&mut last, number) > number
+    });
+    assert!(after["number"].as_u64() > before["number"].as_u64() && after["restarted"] == false, "{after}");
+    publisher.signal(Signal::SIGINT);
+    let (_, out, errors) = publisher.finish();
+    let summary: serde_json::Value = serde_json::from_slice(&out).unwrap();
+    assert_eq!(summary["restarts"], 1, "{summary}");
+    assert!(errors.contains("broke down") && errors.contains("the lane stays"), "{errors}");
+}
+
+/// Unplugs the camera, and plugs in another of its kind: vivid is unloaded and loaded.
+#[test]
+fn a_camera_that_was_unplugged_comes_back_into_the_same_lane() {
+    let Some(vivid) = Vivid::find() else { return };
+    let Some(kernel) = std::env::var_os("KERNEL") else {
+        let _ = writeln!(std::io::stderr(), "SKIPPED: only the machine of tests/camera.sh can load drivers");
+        return;
+    };
+    let lane = Lane::new("unplugged");
+    let publisher = lane.publish(vivid.path(), &[&SMALL[..], &["--json"]].concat());
+    let mut watcher = lane.watch(&["--every"]);
+    let before = watcher.next_json();
+    vivid.set("disconnect", "1");
+    let modprobe = |arguments: &[&str]| {
+        std::process::Command::new("modprobe")
+            .arg("-d")
+            .arg(&kernel)
+            .args(arguments)
+            .status()
+            .unwrap()
+            .success()
+    };
+    let began = Instant::now();
+    // It can be unloaded as soon as the publisher has noticed, and let go of it.
+    while !modprobe(&["-r", "vivid"]) {
+        assert!(began.elapsed() < Duration::from_secs(60), "the publisher keeps a camera that is gone");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(modprobe(&["vivid", "n_devs=2", "multiplanar=1,2", "node_types=0x101,0x101"]));
+    let mut last = before["source_sequence"].as_u64().unwrap();
+    let after = watcher.json_until(|frame| {
+        let number = frame["source_sequence"].as_u64().unwrap();
+        std::mem::replace(&mut last, number) > number
+    });
+    assert_eq!(after["restarted"], false, "the lane is the same");
+    publisher.signal(Signal::SIGINT);
+    let (_, out, errors) = publisher.finish();
+    let summary: serde_json::Value = serde_json::from_slice(&out).unwrap();
+    assert_eq!(summary["disconnects"], 1, "{summary}");
+    assert!(errors.contains("is gone"), "{errors}");
+}
