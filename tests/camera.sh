@@ -1,10 +1,17 @@
 #!/usr/bin/env bash
-# Proves the camera adapter on real drivers, on a machine that has no camera: boots an unmodified Debian kernel under QEMU.
-#   tests/camera.sh fetch            install the packages, fetch the kernel, build the machine; the others do it too
+# Proves the camera adapter on real drivers, on a machine without a camera: boots an unmodified Debian kernel under QEMU and
+# runs `camlane` there against vivid, v4l2loopback and uvcvideo. One command:
+#   tests/camera.sh all              every suite, every format; 30 packages and 130 MB are fetched the first time
+#   tests/camera.sh short            what belongs into every run of the tests: all but clients, common formats
+#   tests/camera.sh SUITE...         some suites in full: vivid, loopback, uvc, crate (the camera crate's own tests),
+#                                    clients (ffmpeg, GStreamer, ustreamer, OpenCV)
+#   tests/camera.sh table            put the last results into adapters/v4l2/README.md
+#   tests/camera.sh fetch            install, fetch and build what the others need, and no more
 #   tests/camera.sh run COMMAND...   run a command in the machine, in this folder; vivid is there, a virtual camera
 # As a runner of cargo, which boots once for each test program:
 #   CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="$PWD/tests/camera.sh run" cargo test -p camlane-v4l2 --test NAME
-# CAMERA_MACHINE: the folder of the machine, default target/vm (250 MB; 106 MB are downloaded once).
+# CAMERA_MACHINE: the folder of the machine, default target/vm; the results are in its results.tsv. Another kernel:
+#   CAMERA_MACHINE=target/vm-6.1 CAMERA_DEBIAN=bookworm tests/camera.sh all
 set -euo pipefail
 called_in=$PWD
 cd "$(dirname "$0")/.."
@@ -14,23 +21,56 @@ fetch() {
   tests/install-packages.sh busybox=busybox-static cpio=cpio zstd=zstd xz=xz-utils modprobe=kmod v4l2-ctl=v4l-utils
   tests/camera/install-qemu.sh
   mkdir -p "$machine"
-  (flock 9 && tests/camera/kernel.sh "$machine" bookworm-backports amd64 "$(command -v busybox)" \
-    virtio_pci 9pnet_virtio 9p overlay) 9>"$machine/lock"
+  tests/camera/kernel.sh "$machine" "${CAMERA_DEBIAN:-bookworm-backports}" amd64 "$(command -v busybox)" virtio_pci 9pnet_virtio 9p overlay
+}
+
+fetch_for_suites() {
+  fetch
+  tests/install-packages.sh ffmpeg=ffmpeg python3=python3
+  tests/real-data.sh >/dev/null
+  python3 tests/camera/formats.py "$machine/pictures"
+  if [[ " $* " == *" loopback "* ]]; then
+    tests/camera/v4l2loopback.sh "$machine"
+  fi
+  if [[ " $* " == *" clients "* ]]; then
+    tests/install-packages.sh ustreamer=ustreamer gst-launch-1.0=gstreamer1.0-tools,gstreamer1.0-plugins-base,gstreamer1.0-plugins-good
+    if [[ ! -d $machine/opencv ]]; then
+      python3 -m pip install --quiet --disable-pip-version-check --no-deps --only-binary=:all: --target "$machine/opencv" \
+        opencv-python-headless==4.12.0.88 numpy==2.2.6
+    fi
+    export CAMERA_OPENCV=$machine/opencv
+  fi
+  if [[ " $* " == *" crate "* ]]; then
+    CAMERA_TESTS=$(cargo test --package camlane-tests --test camera --no-run 2>&1 | sed -n 's/^ *Executable .*(\(.*\))$/\1/p')
+    export CAMERA_TESTS=$PWD/${CAMERA_TESTS:?the tests were not built}
+  fi
+  cargo build --quiet --package camlane-cli
+}
+
+suites() { # short|long SUITE...
+  fetch_for_suites "$@"
+  export CAMERA_PICTURES=$machine/pictures CAMERA_CAMLANE=${CARGO_TARGET_DIR:-$PWD/target}/debug/camlane
+  export CAMERA_VIVID=none CAMERA_TIMEOUT=${CAMERA_TIMEOUT:-1800} PYTHONDONTWRITEBYTECODE=1
+  local code=0
+  tests/camera/boot.sh "$machine" python3 tests/camera/suites.py "$@" || code=$?
+  cp "$machine/out/results.tsv" "$machine/results.tsv" || true # a machine that died left none
+  return $code
 }
 
 case ${1:-} in
-fetch)
-  fetch
-  ;;
+all) suites long crate vivid loopback uvc clients ;;
+short) suites short crate vivid loopback uvc ;;
+crate | vivid | loopback | uvc | clients) suites long "$@" ;;
+table) python3 tests/camera/table.py "$machine/results.tsv" adapters/v4l2/README.md ;;
+fetch) fetch_for_suites crate vivid loopback uvc clients ;;
 run)
   fetch >&2
-  shift
   here=$PWD
   cd "$called_in"
-  exec "$here/tests/camera/boot.sh" "$machine" "$@"
+  exec "$here/tests/camera/boot.sh" "$machine" "${@:2}"
   ;;
 *)
-  sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2
+  sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//p}' "$0" >&2
   exit 2
   ;;
 esac

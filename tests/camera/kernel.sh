@@ -20,6 +20,7 @@ if [[ ! -f $folder/kernel/VERSION ]]; then
   fi
   version=$(ls "$folder/kernel/lib/modules")
   depmod -b "$folder/kernel" "$version"
+  echo "$suite" >"$folder/kernel/SUITE"
   echo "$version" >"$folder/kernel/VERSION"
 fi
 version=$(<"$folder/kernel/VERSION")

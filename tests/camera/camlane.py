@@ -1,0 +1,123 @@
+"""camlane's program, as the suites use it: a producer with a camera, and consumers in other processes."""
+
+import hashlib
+import itertools
+import json
+import pathlib
+import signal
+import time
+
+from lab import CAMLANE, PATIENCE, Limit, Process, json_lines
+
+LANES = itertools.count(1)
+REFUSED = "takes none of the memory paths"
+
+
+class Publisher(Process):
+    """`camlane publish` with a camera, into a lane of its own."""
+
+    def __init__(self, device, *options):
+        self.lane = f"lab{next(LANES)}"
+        super().__init__(CAMLANE, "publish", self.lane, "--from", device, "--json", *options)
+
+    def ready(self):
+        """Waits until the first frame can be read. A driver that refuses the memory path ends the case: as its limit."""
+        self.first = self.frames(1)[0]
+        return self
+
+    @property
+    def data(self):
+        """The file of the lane's pixels."""
+        return pathlib.Path(f"/dev/shm/camlane.{self.lane}.data")
+
+    def summary(self):
+        """What it says about itself at its end, which Ctrl-C brings about."""
+        assert self.interrupt() == 0, self.err
+        return json_lines(self.out)[-1]
+
+    def _watch(self, count, *options):
+        """What `camlane watch` writes about so many frames."""
+        with Process(CAMLANE, "watch", self.lane, "--every", "--frames", count, "--timeout", PATIENCE, *options) as watch:
+            while watch.child.poll() is None:
+                if self.child.poll() is not None:
+                    if REFUSED in self.err:
+                        raise Limit(self.err.split(REFUSED, 1)[1].split(": ", 1)[1].strip())
+                    raise AssertionError(f"publish ended with code {self.child.returncode}: {self.err}")
+                time.sleep(0.02)
+            assert watch.child.returncode == 0, f"{watch.err} (publish says: {self.err})"
+            return watch.out
+
+    def pixels(self, count, pictures):
+        """Frames as a consumer in another process sees them, rows without padding; of compressed ones, those that are
+        known are found by their bytes, as nothing else says where they end."""
+        return split(self._watch(count, "--raw"), pictures)
+
+    def frames(self, count):
+        """What a consumer in another process is told about frames."""
+        return [line for line in json_lines(self._watch(count, "--json")) if line["event"] == "frame"]
+
+    def watching(self):
+        return Watcher(self.lane)
+
+    def copies(self):
+        """Copies from the driver's memory into the lane, measured from outside: 0 if bytes of the lane change while the
+        producer is stopped, for then the driver alone can have written them there; 1 if they do not, though the driver
+        goes on. For that the camera must be slow: what it has queued must not be full before we look."""
+        for _ in range(3):
+            self.frames(2)
+            self.child.send_signal(signal.SIGSTOP)
+            try:
+                before = self._fingerprint()
+                end = time.monotonic() + 2
+                while time.monotonic() < end:
+                    if self._fingerprint() != before:
+                        return 0
+                    time.sleep(0.1)
+            finally:
+                self.child.send_signal(signal.SIGCONT)
+        return 1
+
+    def _fingerprint(self):
+        return hashlib.blake2b(self.data.read_bytes()).digest()
+
+
+class Watcher(Process):
+    """`camlane watch`: a consumer that goes on; every frame in order, as JSON."""
+
+    def __init__(self, lane):
+        super().__init__(CAMLANE, "watch", lane, "--every", "--json", "--timeout", PATIENCE)
+        self.read = 0
+
+    def event(self, what, wanted):
+        """The next line that is wanted; those before it are passed over."""
+        found = []
+
+        def look():
+            lines = self.out.split(b"\n")[:-1]
+            while self.read < len(lines) and not found:
+                line = json.loads(lines[self.read])
+                self.read += 1
+                if wanted(line):
+                    found.append(line)
+            return found
+
+        return self.wait_for(what, look)[0]
+
+    def frame(self, wanted=lambda frame: True):
+        return self.event("such a frame", lambda line: line["event"] == "frame" and wanted(line))
+
+
+def split(data, pictures):
+    """Cuts a stream of frames. All raw pictures have one length; compressed ones are recognised."""
+    frames = []
+    while data:
+        length = next((len(picture) for picture in pictures if data.startswith(picture)), len(pictures[0]))
+        frames.append(data[:length])
+        data = data[length:]
+    return frames
+
+
+def capture(device, name, size, count, pictures, *options):
+    """Some frames of a camera, by way of a lane."""
+    with Publisher(device, "--format", name, "--size", size, *options) as publisher:
+        return publisher.ready().pixels(count, pictures)

@@ -1,0 +1,80 @@
+"""vivid: known pictures in every format by every memory path, what a frame costs, and every fault that it can inject."""
+
+import vivid
+from camlane import Publisher
+from checks import check_copies, check_pictures
+from formats import BY_CODE, FORMATS, ODD, SIZES, known_pictures
+from lab import PICTURES
+
+# In the short run; the long one takes all.
+COMMON = ["YUYV", "NV12", "RGB3", "GREY", "RG10", "NM12"]
+
+
+def suite(report, long):
+    single, multi = vivid.start()
+    for size in SIZES:
+        codes = [format.code for format in FORMATS] if size == SIZES[0] else ODD
+        for code in codes:
+            if long or (code in COMMON and (size == SIZES[0] or code in ("YUYV", "NM12"))):
+                format = BY_CODE[code]
+                camera = multi if format.memories > 1 else single
+                with camera.showing(format.file(PICTURES, size), code, size):
+                    pictures = known_pictures(PICTURES, code, size)
+                    check_pictures(report, "vivid", "vivid", camera.capture, code, size, pictures)
+    for camera, code in [(single, "YUYV"), (multi, "NM12")]:
+        camera.webcam()
+        check_copies(report, "vivid", "vivid", camera.capture, code, SIZES[0])
+    faults(report, single)
+
+
+def faults(report, camera):
+    camera.webcam()
+
+    def case(name):
+        return report.case("vivid", "vivid", name)
+
+    with case("a picture that the driver marks as damaged comes marked"), publishing(camera) as publisher:
+        with publisher.watching() as consumer:
+            consumer.frame()
+            camera.control("inject_v4l2_buf_flag_error", 1)
+            consumer.frame(lambda frame: "CORRUPT" in frame["flags"])
+            consumer.frame(lambda frame: "CORRUPT" not in frame["flags"])
+
+    with case("pictures that the driver drops are counted, apart from what a consumer misses"), publishing(camera) as publisher:
+        with publisher.watching() as consumer:
+            first = consumer.frame()
+            camera.control("percentage_of_dropped_buffers", 50)
+            lost = consumer.frame(lambda frame: frame["dropped"] > 0)
+            camera.control("percentage_of_dropped_buffers", 0)
+            assert lost["number"] - first["number"] < lost["source_sequence"] - first["source_sequence"]
+
+    with case("a buffer that the driver refuses once is queued again"), publishing(camera) as publisher:
+        with publisher.watching() as consumer:
+            camera.control("inject_vidioc_qbuf_error", 1)
+            seen = consumer.frame()
+            consumer.frame(lambda frame: frame["number"] > seen["number"] + 20)
+
+    with case("a stream that breaks down (EIO) is started again, and consumers go on"), publishing(camera) as publisher:
+        with publisher.watching() as consumer:
+            seen = consumer.frame()
+            camera.control("inject_fatal_streaming_error", 1)
+            publisher.wait_for("a word about it", lambda: "broke down" in publisher.err)
+            consumer.frame(lambda frame: frame["number"] > seen["number"] + 5)
+
+    with case("a second producer is told who has the camera"), publishing(camera) as publisher:
+        with Publisher(camera.capture) as second:
+            assert second.end() == 1
+            assert "busy" in second.err and str(publisher.child.pid) in second.err, second.err
+
+    with case("the camera is unplugged and comes back: the lane stays, and consumers go on"), publishing(camera) as publisher:
+        with publisher.watching() as consumer:
+            seen = consumer.frame()
+            camera.control("disconnect", 1)
+            publisher.wait_for("a word about it", lambda: "gone" in publisher.err)
+            again, _ = vivid.start()
+            again.webcam()
+            consumer.frame(lambda frame: frame["number"] > seen["number"] + 5)
+
+
+def publishing(camera):
+    return Publisher(camera.capture, "--format", "YUYV", "--size", "640x480", "--rate", "10").ready()

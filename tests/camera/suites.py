@@ -1,0 +1,24 @@
+#!/usr/bin/env python3
+"""Runs suites inside the machine and leaves their table in $JOB/results.tsv. Fails if a case did.
+
+usage: suites.py short|long SUITE...     crate, vivid, loopback, uvc, clients
+"""
+
+import importlib
+import os
+import sys
+
+from lab import Report
+
+
+def main():
+    report = Report(os.path.join(os.environ["JOB"], "results.tsv"))
+    length, *names = sys.argv[1:]
+    for name in names:
+        with report.case(name, "", "the suite runs to its end"):
+            importlib.import_module(f"suite_{name}").suite(report, length == "long")
+    print(f"{report.passed} passed, {report.failed} failed")
+    sys.exit(report.failed > 0)
+
+
+main()

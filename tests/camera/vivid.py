@@ -1,0 +1,52 @@
+"""vivid, the kernel's virtual camera: known pictures are written into its output and looped into its capture."""
+
+import contextlib
+
+from lab import Process, ctl, load, nodes, run, wait_for
+
+HDMI_INPUT, HDMI_OUTPUT, NO_OSD = 3, 1, 2
+
+
+class Vivid:
+    """One instance: a capture and an output node, single- or multi-planar."""
+
+    def __init__(self, number):
+        self.number = number
+        (self.capture,) = nodes(f"vivid-{number:03}-vid-cap", capture=False)
+        (self.output,) = nodes(f"vivid-{number:03}-vid-out", capture=False)
+
+    @contextlib.contextmanager
+    def showing(self, file, code, size):
+        """Connects output to capture, sets both to a format, and plays the file's frames while the block runs."""
+        width, height = size.split("x")
+        shape = f"width={width},height={height},pixelformat={code}"
+        ctl(self.capture, "--set-input", HDMI_INPUT)
+        link = f"hdmi_{self.number:03}_0_is_connected_to={self.number + 2}"
+        if b"loop_video" in ctl(self.capture, "--list-ctrls"):  # before Linux 6.12
+            link = "loop_video=1"
+        ctl(self.capture, "-c", f"osd_text_mode={NO_OSD},{link}")
+        timings = f"cvt,width={width},height={height},fps=50"
+        ctl(self.capture, "--set-dv-bt-timings", timings)
+        ctl(self.output, "--set-output", HDMI_OUTPUT, "--set-dv-bt-timings", timings)
+        ctl(self.output, f"--set-fmt-video-out={shape}")
+        ctl(self.capture, f"--set-fmt-video={shape}")
+        play = ["--stream-out-mmap", f"--stream-from={file}", "--stream-loop"]
+        with Process("v4l2-ctl", "-d", self.output, *play) as feed:
+            feed.wait_for("the first pictures to be shown", lambda: "fps" in feed.err or feed.out.count(b">") > 5)
+            yield
+
+    def webcam(self):
+        """Makes it a webcam that draws its own moving picture."""
+        ctl(self.capture, "--set-input", 0)
+
+    def control(self, name, value):
+        ctl(self.capture, "-c", f"{name}={value}")
+
+
+def start():
+    """Loads the driver anew, so that a camera that was unplugged is back."""
+    if nodes("vivid", capture=False):
+        run("rmmod", "vivid")
+    load("vivid", "n_devs=2", "multiplanar=1,2", "node_types=0x101,0x101")
+    wait_for("vivid's nodes", lambda: len(nodes("vivid", capture=False)) == 4)
+    return Vivid(0), Vivid(1)
