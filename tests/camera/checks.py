@@ -30,5 +30,5 @@ def check_copies(report, suite, driver, device, code, size, paths=PATHS):
 
 
 def publishing(device, code, size, path, *options):
-    name = "JPEG" if code == "MJPG" else BY_CODE[code].asked
+    name = "JPEG" if code == "MJPG" else BY_CODE[code].name
     return Publisher(device, "--format", name, "--size", size, "--memory", path, *options)

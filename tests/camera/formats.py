@@ -19,11 +19,6 @@ class Format:
     pixels: str  # what the bytes are: a name of ffmpeg's, or raw:ORDER:BITS for a simulated sensor
     memories: int = 1  # planes in memory of their own: more than one needs the multi-planar interface
 
-    @property
-    def asked(self):
-        """How a camera is asked for it: where several layouts of a driver's are one format, by the driver's code."""
-        return self.code if self.memories > 1 else self.name
-
     def file(self, folder, size):
         return pathlib.Path(folder) / f"{self.pixels.replace(':', '-')}-{size}.raw"
 
