@@ -58,6 +58,7 @@ pub struct LaneOptions {
     pub(crate) sharing: Sharing,
     pub(crate) huge_pages: bool,
     pub(crate) policy: Option<Policy>,
+    pub(crate) dma_offsets: Vec<u32>,
 }
 
 impl LaneOptions {
@@ -74,6 +75,7 @@ impl LaneOptions {
             sharing: Sharing::Owner,
             huge_pages: false,
             policy: None,
+            dma_offsets: Vec::new(),
         }
     }
 
@@ -162,6 +164,15 @@ impl LaneOptions {
     /// Whom a sealed lane lets in; a named lane goes by [`sharing`](Self::sharing) instead.
     pub fn policy(mut self, policy: Policy) -> Self {
         self.policy = Some(policy);
+        self
+    }
+
+    /// Lays dma-bufs over every slot of a sealed lane, for a camera's driver that imports them: one from each of `offsets`
+    /// in the slot, whole pages, to the next or the end. Where the system cannot, the lane is made without
+    /// ([`Producer::no_dma_bufs`](crate::Producer::no_dma_bufs) says why). Lanes with a name have none: only memory without
+    /// one can be sealed, which the kernel asks for.
+    pub fn dma_bufs(mut self, offsets: impl IntoIterator<Item = u32>) -> Self {
+        self.dma_offsets = offsets.into_iter().collect();
         self
     }
 

@@ -3,6 +3,7 @@
 
 use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
+use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -23,7 +24,7 @@ use crate::mapping::{Access, Mapping};
 use crate::name::{LaneName, Part};
 use crate::object::Object;
 use crate::options::LaneOptions;
-use crate::sealed::{self, Broker, Claim, Seal, SeatTable};
+use crate::sealed::{self, Broker, Claim, Seal, SeatTable, SlotBuffers};
 use crate::{process, shm};
 
 /// Slots that an owned producer keeps books for.
@@ -66,6 +67,8 @@ struct Shared {
     // After `core`: fields are dropped in order.
     data: Mapping,
     _seats: SeatMemory,
+    /// One list for each slot; none if nobody asked for them.
+    dma_bufs: Result<SlotBuffers, Error>,
 }
 
 /// The producer's view of the seats.
@@ -159,7 +162,12 @@ impl Producer {
         // SAFETY: `Shared` drops core's producer before the table.
         let core_seats = unsafe { table.seats(&shape) }?;
         let seats = SeatMemory::Table { _table: Arc::clone(&table) };
-        let shared = Shared::new(name, options, random_incarnation()?, data_map, core_seats, seats)?;
+        let mut shared = Shared::new(name, options, random_incarnation()?, data_map, core_seats, seats)?;
+        if !options.dma_offsets.is_empty() {
+            // Before the seal against writing, which the kernel may take as a reason to refuse.
+            Seal::Shrinking.put(&data, name.as_str())?;
+            shared.dma_bufs = sealed::dma_bufs(&data, &shape, &options.dma_offsets);
+        }
         Seal::SizeAndWriting.put(&data, name.as_str())?; // the map that exists still writes
         let policy = options.policy.clone().unwrap_or_default();
         let lane = sealed::Lane { region: *shared.core.region(), seats: table, data, policy };
@@ -190,7 +198,7 @@ impl Producer {
             // SAFETY: 1. mapped for writing; 2. the lock keeps other producers out; 3. the seats lie in the same memory.
             let role = unsafe { region.producer_role(seats) };
             let core = Box::new(CoreProducer::take_over(role).map_err(|_| too_many_slots(&shape))?);
-            Shared { core, data: memory, _seats: SeatMemory::InPlace }
+            Shared { core, data: memory, _seats: SeatMemory::InPlace, dma_bufs: Ok(Vec::new()) }
         };
         let (region, seats) = (shared.core.region(), shared.core.seats());
         reclaim(seats, &lock);
@@ -300,6 +308,11 @@ impl Producer {
         self.shared.data.addresses()
     }
 
+    /// Why slots have no dma-bufs although they were asked for ([`LaneOptions::dma_bufs`]).
+    pub fn no_dma_bufs(&self) -> Option<&Error> {
+        self.shared.dma_bufs.as_ref().err()
+    }
+
     fn wake(&self) {
         match &self.home {
             Some(Home::Named { keeper, .. } | Home::InPlace { keeper, .. })
@@ -381,7 +394,7 @@ impl Shared {
         // for this region.
         let role = unsafe { region.producer_role(core_seats) };
         let core = Box::new(CoreProducer::new(role).map_err(|_| too_many_slots(shape))?);
-        Ok(Self { core, data, _seats: seats })
+        Ok(Self { core, data, _seats: seats, dma_bufs: Ok(Vec::new()) })
     }
 }
 
@@ -440,8 +453,14 @@ impl DerefMut for Loan {
 }
 
 // SAFETY: 1. the slot lies in a mapping, which `shared` keeps while the loan lives, or for ever if it is forgotten; 2. core's
-// loan is its only witness; 3. it names none.
-unsafe impl core::DmaTarget for Loan {}
+// loan is its only witness; 3. the dma-buf was made over that slot, from that offset on, and `shared` keeps it open.
+unsafe impl core::DmaTarget for Loan {
+    fn handle(&self, offset: usize) -> Option<i32> {
+        let parts = self.shared.dma_bufs.as_ref().ok()?.get(self.inner.slot() as usize)?;
+        let part = parts.iter().find(|(begin, _)| *begin as usize == offset);
+        part.map(|(_, fd)| fd.as_raw_fd())
+    }
+}
 
 impl Drop for Loan {
     fn drop(&mut self) {

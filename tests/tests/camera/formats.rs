@@ -35,7 +35,7 @@ const FRAMES: usize = 3;
 fn pictures_arrive_in_another_process_where_the_driver_wrote_them(
     #[case] format: F,
     #[values(Api::Single, Api::Multi)] api: Api,
-    #[values(MemoryPath::UserPtr, MemoryPath::Mmap)] path: MemoryPath,
+    #[values(MemoryPath::DmaBuf, MemoryPath::UserPtr, MemoryPath::Mmap)] path: MemoryPath,
 ) {
     let Some(vivid) = Vivid::find(api) else { return };
     let wish = Wish { formats: vec![format], size: Some((320, 180)), rate: Some((30, 1)), ..Wish::default() };
@@ -43,7 +43,7 @@ fn pictures_arrive_in_another_process_where_the_driver_wrote_them(
     let layout = shoot.camera.picture().layout;
     assert_eq!((layout.format, layout.width, layout.height), (format, 320, 180));
     let mut reader = peer();
-    reader.must(&format!("open {}", shoot.lane.name()));
+    reader.must(&format!("open {}", shoot.address));
     for _ in 0..FRAMES {
         let frame = shoot.frame();
         let inside = shoot.producer.addresses();
@@ -63,5 +63,37 @@ fn pictures_arrive_in_another_process_where_the_driver_wrote_them(
         assert_eq!((seen.number("number"), seen.number("digest")), (number, sent), "{seen:?}");
         assert_eq!(seen.number("in-place"), 1);
         assert_eq!(seen.number("flags") as u32 & Flags::COPIED.0 != 0, copied);
+    }
+}
+
+/// Planes in buffers of their own, which are parts of one slot.
+#[rstest]
+#[case::two(b"NM12", F::NV12)]
+#[case::three(b"YM12", F::I420)]
+fn planes_in_buffers_of_their_own_lie_in_one_slot(
+    #[case] code: &[u8; 4],
+    #[case] format: F,
+    #[values(MemoryPath::DmaBuf, MemoryPath::UserPtr, MemoryPath::Mmap)] path: MemoryPath,
+) {
+    let Some(vivid) = Vivid::find(Api::Multi) else { return };
+    let fourcc = Some(camlane::format::FourCc::new(code));
+    let wish = Wish { fourcc, size: Some((640, 360)), rate: Some((30, 1)), ..Wish::default() };
+    let mut shoot = vivid.start(&wish, path).unwrap();
+    let picture = *shoot.camera.picture();
+    assert_eq!(
+        (picture.layout.format, picture.part_offsets().count()),
+        (format, picture.layout.planes().len())
+    );
+    let mut reader = peer();
+    reader.must(&format!("open {}", shoot.address));
+    for _ in 0..FRAMES {
+        let frame = shoot.frame();
+        for (index, plane) in frame.meta.layout.planes().iter().enumerate() {
+            let plane = &frame.loan[plane.offset as usize..][..plane.bytes as usize];
+            assert!(!plane.iter().all(|byte| *byte == BLANK), "plane {index} was not written");
+        }
+        let sent = digest(&frame.loan[..frame.meta.layout.bytes as usize]);
+        shoot.publish(frame);
+        assert_eq!(reader.ask("see 20000").number("digest"), sent);
     }
 }

@@ -98,7 +98,8 @@ impl Vivid {
 pub(crate) struct Shoot {
     pub(crate) camera: Streaming<Loan>,
     pub(crate) producer: Producer,
-    pub(crate) lane: TestLane,
+    pub(crate) address: String,
+    _lane: TestLane,
 }
 
 impl Shoot {
@@ -111,7 +112,13 @@ impl Shoot {
         let mut layout = picture.layout;
         layout.bytes = picture.slot_bytes;
         let options = LaneOptions::for_frames(&layout).seats(2).loans(BUFFERS + 1);
-        let producer = Producer::create(lane.name(), &options).unwrap();
+        let sealed = format!("sealed:{}", lane.name());
+        let (address, options) = match path {
+            MemoryPath::DmaBuf => (sealed, options.dma_bufs(picture.part_offsets())),
+            _ => (lane.name().to_owned(), options),
+        };
+        let producer = Producer::create(&address, &options).unwrap();
+        assert!(producer.no_dma_bufs().is_none(), "{:?}", producer.no_dma_bufs());
         let loans = (0..BUFFERS).map(|_| blank(&producer)).collect();
         let copy = if path == MemoryPath::Mmap {
             |to: &mut [u8], from: &[u8]| camlane::copy::copy(to, from, camlane::CopyKind::for_len(from.len()))
@@ -120,7 +127,7 @@ impl Shoot {
         };
         let plan = Plan { memory: vec![path], copy, ..Plan::default() };
         let camera = device.stream(picture, &plan, loans).map_err(|failed| failed.error)?;
-        Ok(Self { camera, producer, lane })
+        Ok(Self { camera, producer, _lane: lane, address })
     }
 
     /// The next frame of the driver's.

@@ -19,6 +19,8 @@ use crate::shm;
 /// What nobody can do any more.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Seal {
+    /// Shrink.
+    Shrinking,
     /// Shrink or grow.
     Size,
     /// Shrink, grow, or map for writing; the maps that exist still write.
@@ -29,6 +31,7 @@ impl Seal {
     fn flags(self) -> SealFlag {
         let size = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
         match self {
+            Self::Shrinking => SealFlag::F_SEAL_SHRINK,
             Self::Size => size,
             Self::SizeAndWriting => size | SealFlag::from_bits_retain(libc::F_SEAL_FUTURE_WRITE),
         }

@@ -29,6 +29,7 @@ mod client;
 mod memory;
 mod place;
 mod policy;
+mod udmabuf;
 mod wire;
 
 use crate::error::Error;
@@ -38,6 +39,7 @@ pub(crate) use client::{Connection, connect};
 pub(crate) use memory::{Seal, SeatTable, data_object};
 pub(crate) use place::Claim;
 pub use policy::Policy;
+pub(crate) use udmabuf::{SlotBuffers, make as dma_bufs};
 pub(crate) use wire::Role;
 
 fn system(operation: &'static str, object: &str, source: std::io::Error) -> Error {

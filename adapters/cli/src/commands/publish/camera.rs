@@ -15,6 +15,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::{Publish, Report};
+use crate::commands::header24::Target;
 use crate::output::{self, Output};
 use crate::source::camera::{Remedy, stream, wish};
 use crate::stop;
@@ -307,6 +308,12 @@ impl Session<'_> {
             ));
         }
         let options = self.publish.lane_options(described, picture.slot_bytes).loans(WITH_DRIVER + 1);
+        let options = match self.publish.lane {
+            Target::Lane(ref address) if address.socket().is_some() => {
+                options.dma_bufs(picture.part_offsets())
+            }
+            _ => options,
+        };
         let producer = Producer::create(&self.publish.lane.to_string(), &options)?;
         self.lane = Some((producer, picture));
         while !again && self.producer()?.consumers().len() < self.publish.wait_for as usize {
