@@ -22,8 +22,8 @@ case "${1:-model}" in
     sed -n 's/^test result: [^.]*\. \([0-9]* passed\); \([0-9]* failed\).*/model: \1, \2/p' "$log"
     grep -q '^test result: ok' "$log"
     ;;
-  mutants) exec python3 tests/mutants.py ;;
-  mutant) exec python3 tests/mutants.py "${2:?which one?}" ;;
+  mutants) exec python3 tests/mutants.py mutants ;;
+  mutant) exec python3 tests/mutants.py mutants "${2:?which one?}" ;;
   *)
     sed -n '2,8p' "$0" >&2
     exit 2

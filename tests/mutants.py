@@ -1,7 +1,11 @@
-"""Applies the mutants of mutants.txt, one at a time, to copies of core, and requires that the model catches each.
+"""Applies the entries of a list, one at a time, to copies of the sources, and requires that a test catches each.
 
-Called by loom.sh. A mutant that does not compile, whose text is not found exactly once, whose case does not exist, or
-that no case catches for the reason that is meant, is a failure; so the list cannot drift away from the code.
+  tests/loom.sh mutants              mutants.txt: the model of core
+  python3 tests/mutants.py guards    guards.txt: processes that are killed, starved and lied to
+  python3 tests/mutants.py guards NAME
+
+A mutant that does not compile, whose text is not found exactly once, whose case does not exist, or that no case catches
+for the reason that is meant, is a failure; so the lists cannot drift away from the code.
 """
 
 import concurrent.futures
@@ -17,8 +21,35 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-WORKERS = 2
 LIMIT = 300  # seconds for one case; one that takes longer was not caught
+
+
+@dataclass
+class List:
+    """Which list, what it is about, and where its copies are built."""
+
+    file: str
+    under: str  # where its files are
+    members: list  # packages that a copy has
+    package: str  # the one whose tests are the cases
+    test: str  # the program of all cases; empty: a case names its own, as in `named::life::...`
+    place: str
+    workers: int
+
+
+LISTS = {
+    "mutants": List("mutants.txt", "core/src", ["core"], "camlane-core", "loom", "target/loom/mutants", 2),
+    # One at a time: its cases are crowds of processes themselves.
+    "guards": List(
+        "guards.txt",
+        "",
+        ["core", "adapters/posix", "adapters/v4l2", "tests"],
+        "camlane-tests",
+        "",
+        "target/guards",
+        1,
+    ),
+}
 
 
 @dataclass
@@ -48,47 +79,55 @@ def read(path):
         elif key == "+":
             mutants[-1].edits[-1][1].append(value)
         elif line and not line.startswith("#"):
-            sys.exit(f"mutants.txt:{number}: cannot read {line!r}")
+            sys.exit(f"{path.name}:{number}: cannot read {line!r}")
         side = key
     for mutant in mutants:
         if not (mutant.file and mutant.cases and mutant.edits) or bool(mutant.says) == bool(mutant.equivalent):
-            sys.exit(f"mutants.txt: {mutant.name}: needs file, case, either says or equivalent, and an edit")
+            sys.exit(f"{path.name}: {mutant.name}: needs file, case, either says or equivalent, and an edit")
     return mutants
 
 
-def workshop(number):
-    """Makes a workspace that holds core alone."""
-    place = ROOT / "target/loom" / f"mutants-{number}"
-    shutil.rmtree(place / "core", ignore_errors=True)
+def workshop(kind, number):
+    """Makes a workspace that holds only what the list is about."""
+    place = ROOT / f"{kind.place}-{number}"
     place.mkdir(parents=True, exist_ok=True)
-    # Without the times of the originals: cargo must see that these are newer than what it built from the last mutant.
-    shutil.copytree(ROOT / "core", place / "core", copy_function=shutil.copyfile)
+    for member in kind.members:
+        shutil.rmtree(place / member, ignore_errors=True)
+        # Without the times of the originals: cargo must see that these are newer than what it built from the last mutant.
+        ignored = shutil.ignore_patterns("target")
+        shutil.copytree(ROOT / member, place / member, copy_function=shutil.copyfile, ignore=ignored)
     manifest = (ROOT / "Cargo.toml").read_text()
     manifest = re.sub(r"^(members|exclude|default-members) = \[.*?\]\n", "", manifest, flags=re.M | re.S)
-    manifest = manifest.replace("[workspace]\n", '[workspace]\nmembers = ["core"]\n', 1)
+    manifest = manifest.replace("[workspace]\n", f"[workspace]\nmembers = {json.dumps(kind.members)}\n", 1)
     (place / "Cargo.toml").write_text(manifest)
     shutil.copy(ROOT / "Cargo.lock", place / "Cargo.lock")
     return place
 
 
-def build(place):
-    """Returns the program of the model's cases, or what the compiler says."""
+def build(kind, place, test):
+    """Returns a program of cases, or what the compiler says."""
     environment = dict(os.environ, CARGO_TARGET_DIR=str(place / "target"))
-    command = ["cargo", "test", "--quiet", "-p", "camlane-core", "--test", "loom", "--no-run", "--message-format=json"]
+    command = ["cargo", "test", "--quiet", "-p", kind.package, "--test", test, "--no-run", "--message-format=json"]
     built = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True)
     messages = [json.loads(line) for line in built.stdout.splitlines()]
     if built.returncode:
         said = [message["message"]["rendered"] for message in messages if message["reason"] == "compiler-message"]
         return None, "it does not compile:\n" + "".join(said or built.stderr)[-2000:]
-    return [message["executable"] for message in messages if message.get("executable")][-1], None
+    programs = [m["executable"] for m in messages if m.get("executable") and m["target"]["name"] == test]
+    return programs[-1], None
 
 
-def judge(mutant, program):
+def judge(kind, place, mutant):
     """Returns None if the cases end as the mutant says, else what they did."""
     outcomes = []
     for case in mutant.cases:
+        test, name = (kind.test, case) if kind.test else case.split("::", 1)
+        program, problem = build(kind, place, test)
+        if problem:
+            return problem
         try:
-            ran = subprocess.run([program, "--nocapture", case], capture_output=True, text=True, timeout=LIMIT)
+            command = [program, "--nocapture", name]
+            ran = subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=LIMIT)
         except subprocess.TimeoutExpired:
             outcomes.append(f"{case} went on for {LIMIT} s")
             continue
@@ -103,9 +142,9 @@ def judge(mutant, program):
     return "\n       ".join(outcomes) or None
 
 
-def attempt(place, mutant):
-    path = place / "core/src" / mutant.file
-    original = (ROOT / "core/src" / mutant.file).read_text()
+def attempt(kind, place, mutant):
+    path = place / kind.under / mutant.file
+    original = (ROOT / kind.under / mutant.file).read_text()
     text = original
     for before, after in (("\n".join(before), "\n".join(after)) for before, after in mutant.edits):
         if (found := text.count(before)) != 1:
@@ -113,36 +152,37 @@ def attempt(place, mutant):
         text = text.replace(before, after)
     try:
         path.write_text(text)
-        program, problem = build(place)
-        return problem or judge(mutant, program)
+        return judge(kind, place, mutant)
     finally:
         path.write_text(original)
 
 
 def main():
-    mutants = read(ROOT / "tests/mutants.txt")
-    if len(sys.argv) > 1:
-        mutants = [mutant for mutant in mutants if mutant.name == sys.argv[1]] or sys.exit(f"no mutant {sys.argv[1]!r}")
+    kind = LISTS.get(sys.argv[1] if len(sys.argv) > 1 else "") or sys.exit(__doc__)
+    mutants = read(ROOT / "tests" / kind.file)
+    if len(sys.argv) > 2:
+        mutants = [mutant for mutant in mutants if mutant.name == sys.argv[2]] or sys.exit(f"no mutant {sys.argv[2]!r}")
+    workers = min(kind.workers, len(mutants))
     places = queue.Queue()
-    for number in range(min(WORKERS, len(mutants))):
-        places.put(workshop(number))
+    for number in range(workers):
+        places.put(workshop(kind, number))
 
     def one(mutant):
         place, began = places.get(), time.monotonic()
         try:
-            return attempt(place, mutant), time.monotonic() - began
+            return attempt(kind, place, mutant), time.monotonic() - began
         finally:
             places.put(place)
 
     failed = 0
-    with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         for mutant, (problem, seconds) in zip(mutants, pool.map(one, mutants)):
             verdict = "FAILED" if problem else "equal" if mutant.equivalent else "caught"
             print(f"{verdict} {seconds:6.1f} s  {mutant.name}", flush=True)
             if problem:
                 failed += 1
                 print(f"       {problem}", flush=True)
-    print(f"mutants: {len(mutants) - failed} passed, {failed} failed")
+    print(f"{sys.argv[1]}: {len(mutants) - failed} passed, {failed} failed")
     sys.exit(bool(failed))
 
 

@@ -1,10 +1,13 @@
 //! The other process: starts the program `peer`, tells it what to do line by line, and kills it.
 
+use std::fmt;
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -65,10 +68,25 @@ impl Peer {
     /// If none comes in time.
     #[track_caller]
     pub fn answer(&mut self) -> Option<Reply> {
-        match self.replies.recv_timeout(PATIENCE) {
-            Ok(line) => Some(Reply(line)),
-            Err(mpsc::RecvTimeoutError::Disconnected) => None,
-            Err(mpsc::RecvTimeoutError::Timeout) => panic!("no answer from process {}", self.pid()),
+        self.answer_within(PATIENCE).unwrap_or_else(|silent| panic!("{silent}"))
+    }
+
+    /// As [`answer`](Self::answer), for as long as the caller has patience.
+    ///
+    /// # Errors
+    /// What the silent process is doing, as the system sees it.
+    pub fn answer_within(&mut self, patience: Duration) -> Result<Option<Reply>, Silent> {
+        match self.replies.recv_timeout(patience) {
+            Ok(line) => Ok(Some(Reply(line))),
+            Err(mpsc::RecvTimeoutError::Disconnected) => Ok(None),
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                let told =
+                    |file| fs::read_to_string(format!("/proc/{}/{file}", self.pid())).unwrap_or_default();
+                let status = told("status");
+                let state =
+                    status.lines().find(|line| line.starts_with("State")).unwrap_or_default().to_owned();
+                Err(Silent { pid: self.pid(), state, call: told("syscall").trim_end().to_owned() })
+            }
         }
     }
 
@@ -150,24 +168,42 @@ impl Peer {
     /// How it sees an object in its memory: a line of proc_pid_maps(5) per mapping.
     #[must_use]
     pub fn mappings(&self, part: &str) -> Vec<String> {
-        let maps = std::fs::read_to_string(format!("/proc/{}/maps", self.pid())).unwrap_or_default();
+        let maps = fs::read_to_string(format!("/proc/{}/maps", self.pid())).unwrap_or_default();
         maps.lines().filter(|line| line.ends_with(part)).map(ToOwned::to_owned).collect()
     }
 
     /// How many descriptors it has open of what has this in its name.
     #[must_use]
     pub fn opened(&self, name: &str) -> usize {
-        let open = std::fs::read_dir(format!("/proc/{}/fd", self.pid())).into_iter().flatten().flatten();
-        let names = open.filter_map(|entry| std::fs::read_link(entry.path()).ok());
+        let open = fs::read_dir(format!("/proc/{}/fd", self.pid())).into_iter().flatten().flatten();
+        let names = open.filter_map(|entry| fs::read_link(entry.path()).ok());
         names.filter(|link| link.to_string_lossy().contains(name)).count()
     }
 
     /// How many descriptors it has open.
     #[must_use]
     pub fn descriptors(&self) -> usize {
-        std::fs::read_dir(format!("/proc/{}/fd", self.pid())).into_iter().flatten().count()
+        fs::read_dir(format!("/proc/{}/fd", self.pid())).into_iter().flatten().count()
     }
 }
+
+/// A process that should have answered.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Silent {
+    pid: u32,
+    state: String,
+    /// What proc_pid_syscall(5) says.
+    call: String,
+}
+
+impl fmt::Display for Silent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { pid, state, call } = self;
+        write!(f, "no answer from process {pid}; {state}; system call {call}")
+    }
+}
+
+impl std::error::Error for Silent {}
 
 impl Drop for Peer {
     fn drop(&mut self) {

@@ -11,9 +11,11 @@ use std::time::{Duration, Instant};
 
 use camlane_tests::peer::Peer;
 use camlane_tests::raw::{self, PIN};
+use camlane_tests::wait::wait_until;
 use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl, open};
 use nix::libc::F_SEAL_FUTURE_WRITE;
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::signal::Signal;
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, accept4, bind, listen, socket};
 use nix::sys::stat::Mode;
 use rstest::rstest;
@@ -361,6 +363,31 @@ fn a_server_that_dies_before_it_answers_refuses_nobody(#[case] order: &str) {
     drop((listener, accepted)); // in this order: as its descriptors are closed, nobody listens any more
     let answer = reader.answer().unwrap();
     assert!(answer.says("error NoSuchLane"), "{answer:?}");
+}
+
+/// A consumer that was stopped while it waited for its welcome, and for longer than it would have waited, was told that
+/// nobody answered, though the answer was there.
+#[test]
+fn the_time_for_which_a_consumer_is_stopped_is_not_the_servers() {
+    let place = Place::new();
+    let listener = listener(&place, Backlog::MAXCONN);
+    let genuine = Genuine::copied();
+    let (data, seat) = (for_reading(&memfd(&genuine.data, ALL)), memfd(&genuine.seat, SIZE));
+    let mut consumer = peer();
+    consumer.tell(&format!("open {}", place.address()));
+    let accepted = owned(accept4(listener.as_raw_fd(), SockFlag::SOCK_CLOEXEC).unwrap());
+    raw::hear(&accepted).unwrap();
+    let is_in = |call: &str| {
+        let stat = std::fs::read_to_string(format!("/proc/{}/syscall", consumer.pid())).unwrap_or_default();
+        stat.starts_with(call)
+    };
+    wait_until("it waits for its welcome", || is_in(&format!("{} ", nix::libc::SYS_recvmsg)));
+    consumer.signal(Signal::SIGSTOP);
+    thread::sleep(Duration::from_millis(5_200)); // it would have waited for 5 s
+    raw::tell(&accepted, &raw::welcome(0, 0, 2), &[data.as_raw_fd(), seat.as_raw_fd()]).unwrap();
+    consumer.signal(Signal::SIGCONT);
+    let answer = consumer.answer().unwrap();
+    assert_eq!(answer.word(), "ok", "{answer:?}");
 }
 
 /// Connects until the queue is full.

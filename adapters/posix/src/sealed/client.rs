@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use camlane_core::{AttachError, layout};
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, connect as connect_to, getsockopt, recv, recvmsg,
@@ -77,9 +78,9 @@ fn attempt(path: &Path, role: Role, notify: bool, trusted: &[u32]) -> Result<Att
             format!("served by user {}, {}", peer.uid(), process::describe(peer.pid().cast_unsigned()));
         return Err(Error::Permission { operation: "trust", object, owner });
     }
-    let answered =
-        patiently(|| send(socket.as_raw_fd(), Hello::new(role, notify).as_bytes(), MsgFlags::MSG_NOSIGNAL))
-            .and_then(|_| patiently(|| receive(&socket)));
+    let (number, hello) = (socket.as_raw_fd(), Hello::new(role, notify));
+    let answered = patiently(|how| send(number, hello.as_bytes(), how | MsgFlags::MSG_NOSIGNAL))
+        .and_then(|_| patiently(|how| receive(&socket, how)));
     let (packet, mut objects) = match answered {
         Ok((packet, _)) if packet.is_empty() => return Ok(Attempt::HungUp),
         Err(Errno::ECONNRESET | Errno::EPIPE) => return Ok(Attempt::HungUp),
@@ -123,7 +124,13 @@ fn dial(path: &Path, object: &str) -> Result<Option<OwnedFd>, Error> {
     setsockopt(&socket, SendTimeout, &limit).map_err(fail("set the time-out of"))?;
     setsockopt(&socket, ReceiveTimeout, &limit).map_err(fail("set the time-out of"))?;
     let address = UnixAddr::new(path).map_err(fail("use the path (at most 107 bytes) of"))?;
-    match patiently(|| connect_to(socket.as_raw_fd(), &address)) {
+    let flags = |flags| fcntl(&socket, FcntlArg::F_SETFL(flags));
+    let connected = patiently(|how| {
+        // connect(2) takes no flags of a message.
+        flags(if how.is_empty() { OFlag::empty() } else { OFlag::O_NONBLOCK })?;
+        connect_to(socket.as_raw_fd(), &address)
+    });
+    match connected.and_then(|()| flags(OFlag::empty()).map(drop)) {
         Ok(()) => Ok(Some(socket)),
         Err(Errno::ENOENT | Errno::ECONNREFUSED | Errno::ENOTDIR) => Ok(None),
         Err(Errno::ETIMEDOUT) => Err(silent(object)),
@@ -131,12 +138,18 @@ fn dial(path: &Path, object: &str) -> Result<Option<OwnedFd>, Error> {
     }
 }
 
-/// Repeats what a signal interrupted, as a call with a time-out always is (signal(7)), until the time is over.
-fn patiently<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+/// Repeats what a signal interrupted, as a call with a time-out always is (signal(7)), until the time is over. Then it is
+/// tried once more without waiting: a process that was stopped for so long has its answer by now.
+fn patiently<T>(mut call: impl FnMut(MsgFlags) -> Result<T, Errno>) -> Result<T, Errno> {
     let began = Instant::now();
+    let mut how = MsgFlags::empty();
     loop {
-        match call() {
-            Err(Errno::EINTR) if began.elapsed() < PATIENCE => {}
+        match call(how) {
+            Err(Errno::EINTR) if how.is_empty() => {
+                if began.elapsed() >= PATIENCE {
+                    how = MsgFlags::MSG_DONTWAIT;
+                }
+            }
             Err(Errno::EINTR | Errno::EAGAIN) => return Err(Errno::ETIMEDOUT),
             done => return done,
         }
@@ -156,11 +169,11 @@ fn silent(object: &str) -> Error {
 const MOST_RIGHTS: usize = 253;
 
 /// Receives one packet and what came with it.
-fn receive(socket: &OwnedFd) -> Result<(Vec<u8>, Vec<OwnedFd>), Errno> {
+fn receive(socket: &OwnedFd, how: MsgFlags) -> Result<(Vec<u8>, Vec<OwnedFd>), Errno> {
     let mut packet = vec![0; size_of::<Welcome>() + 1]; // one more: a longer packet is no welcome
     let mut control = vec![0; CMSG_HEADER + MOST_RIGHTS * size_of::<RawFd>()];
     let mut parts = [IoSliceMut::new(&mut packet)];
-    let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+    let flags = how | MsgFlags::MSG_CMSG_CLOEXEC;
     let message = recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut control), flags)?;
     let (len, cut) = (message.bytes, message.flags.contains(MsgFlags::MSG_CTRUNC));
     packet.truncate(len);

@@ -2,7 +2,7 @@
 
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use camlane::Observer;
@@ -13,6 +13,9 @@ use nix::sys::signal::Signal;
 
 use super::judge::Judge;
 use crate::report::{Looks, Said, Tally};
+
+/// How long a reader may take to leave: longer than it allows itself, so that it says what was in its way.
+const LEAVING: Duration = PATIENCE.saturating_mul(2);
 
 /// A lane's producer and readers.
 pub(super) struct Cast {
@@ -230,7 +233,9 @@ impl Reader {
 
     /// Waits for its end.
     fn leave(mut self, judge: &mut Judge) -> Result<Role> {
-        while let Some(reply) = self.peer.answer() {
+        while let Some(reply) =
+            self.peer.answer_within(LEAVING).with_context(|| format!("{:?}: {:?}", self.role, self.tally))?
+        {
             self.note(parse(&reply)?, judge)?;
         }
         self.close(judge)?;
