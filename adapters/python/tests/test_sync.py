@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -72,3 +74,12 @@ def test_a_lane_in_a_file_is_a_lane_like_any_other(tmp_path):
         assert frame.array.tolist() == [[1] * 4] * 4
         start, end = lane.addresses
         assert start <= frame.array.__array_interface__["data"][0] < end
+
+
+def test_the_module_lists_lanes_and_names_the_program_for_the_rest(name):
+    run = [sys.executable, "-m", "camlane"]
+    with camlane.create(name, width=4, height=4, format="GRAY8"):
+        listed = subprocess.run(run, capture_output=True, text=True, check=True)
+        assert f"{name}  running  GRAY8 4x4" in listed.stdout.splitlines()
+    refused = subprocess.run([*run, "watch", name], capture_output=True, text=True)
+    assert refused.returncode == 2 and "cargo install camlane-cli" in refused.stderr
