@@ -97,7 +97,13 @@ impl<R: BufRead + Seek> Image<R> {
             [0x89, b'P'] => {
                 let mut decoder = png::Decoder::new(input);
                 decoder.set_transformations(png::Transformations::normalize_to_color8());
-                Ok(Self::Png(Box::new(decoder.read_info()?)))
+                let reader = decoder.read_info()?;
+                // The decoder believes the length and panics (png 0.18.1, `create_rgba_palette`).
+                let odd = |palette: &[u8]| palette.len() > 3 * 256 || !palette.len().is_multiple_of(3);
+                if reader.info().palette.as_deref().is_some_and(odd) {
+                    return Err(ImageError::Damaged("its palette is not of up to 256 whole colours".into()));
+                }
+                Ok(Self::Png(Box::new(reader)))
             }
             [0xFF, 0xD8] => {
                 let mut decoder = JpegDecoder::new(input);
@@ -298,6 +304,20 @@ mod tests {
     fn a_png_that_ends_early_is_damaged(#[case] kept: usize) {
         let bytes = encoded(Pixels::Rgb8((0..18).collect()));
         let error = decode(&bytes[..kept.min(bytes.len() - 1)]).unwrap_err();
+        assert!(matches!(error, ImageError::Damaged(_)), "{error}");
+    }
+
+    /// Found by fuzzing: the decoder panicked.
+    #[rstest]
+    #[case::ends_inside_a_colour(49)]
+    #[case::longer_than_there_are_indices(3 * 257)]
+    fn a_png_with_a_palette_of_no_possible_length_is_damaged(#[case] len: usize) {
+        let mut bytes = Vec::new();
+        let mut encoder = png::Encoder::new(&mut bytes, 2, 1);
+        encoder.set_color(png::ColorType::Indexed);
+        encoder.set_palette(vec![7; len]);
+        encoder.write_header().unwrap().write_image_data(&[0, 15]).unwrap();
+        let error = decode(&bytes).unwrap_err();
         assert!(matches!(error, ImageError::Damaged(_)), "{error}");
     }
 

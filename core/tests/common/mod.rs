@@ -6,6 +6,7 @@
     reason = "roles in memory that a test creates, and kills its owners, are the test's promise"
 )]
 
+pub(crate) mod hostile;
 pub(crate) mod world;
 
 use core::ptr::NonNull;

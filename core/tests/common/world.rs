@@ -233,7 +233,7 @@ impl<'w, 'm> World<'w, 'm> {
                 self.write(u8::MAX);
             }
             Err(error) => {
-                assert_eq!(available, [], "a loan was refused: {error}");
+                assert_eq!(available, [0; 0], "a loan was refused: {error}");
                 assert_eq!(error.slots, self.lane.shape.slots());
                 self.dropped = self.dropped.wrapping_add(1);
                 self.loans_refused += 1;
