@@ -49,7 +49,7 @@ pub(crate) fn belong_to(parent: u32) -> anyhow::Result<bool> {
     if nix::unistd::getppid().as_raw().cast_unsigned() != parent {
         return Ok(false);
     }
-    stop::on_signals()?;
+    stop::on_signals_as_a_child()?;
     Ok(true)
 }
 

@@ -23,6 +23,21 @@ pub(crate) const LOOK: Duration = Duration::from_millis(100);
 /// # Errors
 /// The system's, if the thread cannot be started.
 pub(crate) fn on_signals() -> io::Result<()> {
+    watch(true)
+}
+
+/// As [`on_signals`], for a child of another process of ours: however many signals come, its end is an orderly one.
+///
+/// The kernel sends a child the signal that its parent died once for each thread of the parent, as the child passes from one
+/// dying thread to the next (`forget_original_parent` in Linux's kernel/exit.c). That is nobody's impatience.
+///
+/// # Errors
+/// As [`on_signals`].
+pub(crate) fn on_signals_as_a_child() -> io::Result<()> {
+    watch(false)
+}
+
+fn watch(second_ends_at_once: bool) -> io::Result<()> {
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGINT);
     signals.add(Signal::SIGTERM);
@@ -32,7 +47,7 @@ pub(crate) fn on_signals() -> io::Result<()> {
     signals.thread_block()?;
     let wait = move || {
         while let Ok(signal) = signals.wait() {
-            if STOP.load(Ordering::Relaxed) {
+            if second_ends_at_once && STOP.load(Ordering::Relaxed) {
                 std::process::exit(128 + signal as i32); // as a shell reports a death by signal
             }
             request();

@@ -116,6 +116,25 @@ fn a_camera_at_its_rate_accounts_for_every_frame() {
 }
 
 #[test]
+fn whole_frames_flow_in_every_size_by_every_kind_of_copy() {
+    let report = json(&["bench", "throughput", "--quick", "--rounds=1", "--scale=0.001", "--quiet"]);
+    assert_eq!(report["missed"], 0, "at most two frames are under way");
+    for size in ["VGA", "FHD", "UHD"] {
+        for way in [
+            "ring.cached",
+            "ring.streaming",
+            "lane.cached",
+            "lane.streaming",
+            "lane.chosen",
+            "lane.untouched",
+        ] {
+            let figure = figure(&report, &format!("throughput.{way}.{size}"));
+            assert!(figure["value"].as_f64().unwrap() > 0.0 && figure["unit"] == "frames/s", "{figure}");
+        }
+    }
+}
+
+#[test]
 fn people_get_a_table_with_limits_beside_figures() {
     let output = run(&[&SMALL[..], &["attach", "polling"]].concat());
     let table = text(&output.stdout);

@@ -103,6 +103,17 @@ impl Ring {
         Some(Taken { number, missed: missed - 1 })
     }
 
+    /// Reader: the frame after the one taken last, if there is one. For a writer that waits for its readers: one that gets
+    /// further ahead than there are slots overwrites what this finds.
+    #[inline]
+    pub fn take_next(&mut self) -> Option<Taken> {
+        let latest = self.shared.word(LATEST).load(Acquire);
+        (latest != self.number).then(|| {
+            self.number = self.number.wrapping_add(1);
+            Taken { number: self.number, missed: 0 }
+        })
+    }
+
     /// Reader: sleeps until there is a newer frame than the one taken last, or somebody wakes it, or `timeout` is over.
     pub fn sleep(&self, timeout: Duration) {
         futex::wait(self.shared.word(LATEST), self.number, timeout);
@@ -152,6 +163,10 @@ mod tests {
         let taken = reader.take().unwrap();
         assert_eq!((taken, reader.stamp(taken)), (Taken { number: 4, missed: 2 }, 14));
         assert_eq!(reader.take(), None);
+        (15..=16).for_each(|stamp| writer.publish(stamp));
+        let in_order = [(); 3].map(|()| reader.take_next().map(|taken| (taken, reader.stamp(taken))));
+        let expected = |number, stamp| Some((Taken { number, missed: 0 }, stamp));
+        assert_eq!(in_order, [expected(5, 15), expected(6, 16), None]);
     }
 
     #[test]

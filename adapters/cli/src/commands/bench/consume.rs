@@ -9,7 +9,7 @@ use camlane::{Consumer, ConsumerOptions, Frame, Read, Wait, WaitError};
 use camlane_measure::limits::copy::read_lines;
 use camlane_measure::{Ring, Taken, cpu_time};
 
-use super::job::{Job, Report, Said, Task, Waiting, Way};
+use super::job::{Job, Pace, Report, Said, Task, Waiting, Way};
 use super::produce::RING_SLOTS;
 use super::worker::{Desk, LOOK, Patience, settle};
 use crate::children::say;
@@ -154,6 +154,11 @@ pub(super) fn attach(task: &Task, desk: &Desk, times: u32, populate: bool) -> an
     Ok(report)
 }
 
+/// Whether several frames may wait for a reader, which then reads each.
+const fn in_order(job: &Job) -> bool {
+    matches!(job.pace, Pace::Window { .. })
+}
+
 impl Inlet {
     fn open(task: &Task) -> anyhow::Result<Self> {
         let job = &task.job;
@@ -168,11 +173,7 @@ impl Inlet {
                     Waiting::Sleep => Wait::Sleep,
                     Waiting::Adaptive => Wait::Adaptive,
                 };
-                let read = if matches!(job.pace, super::job::Pace::After { .. }) {
-                    Read::Latest
-                } else {
-                    Read::Every
-                };
+                let read = if in_order(job) { Read::Every } else { Read::Latest };
                 let options = ConsumerOptions::new().read(read).wait(wait).populate();
                 Self::Lane(Box::new(options.open(&task.lane)?))
             }
@@ -190,6 +191,7 @@ impl Inlet {
                     Got::Line(stamp)
                 })
             }
+            Self::Ring(ring) if in_order(job) => ring.take_next().map(Got::Ring),
             Self::Ring(ring) => {
                 let taken = ring.take();
                 if taken.is_none() && !job.wait.is_awake() {
