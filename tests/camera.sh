@@ -10,7 +10,7 @@
 #   tests/camera.sh run COMMAND...   run a command in the machine, in this folder; vivid is there, a virtual camera
 # As a runner of cargo, which boots once for each test program:
 #   CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="$PWD/tests/camera.sh run" cargo test -p camlane-v4l2 --test NAME
-# CAMERA_MACHINE: the folder of the machine, default target/vm; the results are in its results.tsv. Another kernel:
+# CAMERA_MACHINE: the folder of the machine, default target/vm; the results are in its folder results. Another kernel:
 #   CAMERA_MACHINE=target/vm-6.1 CAMERA_DEBIAN=bookworm tests/camera.sh all
 set -euo pipefail
 called_in=$PWD
@@ -53,7 +53,8 @@ suites() { # short|long SUITE...
   export CAMERA_VIVID=none CAMERA_TIMEOUT=${CAMERA_TIMEOUT:-1800} PYTHONDONTWRITEBYTECODE=1
   local code=0
   tests/camera/boot.sh "$machine" python3 tests/camera/suites.py "$@" || code=$?
-  cp "$machine/out/results.tsv" "$machine/results.tsv" || true # a machine that died left none
+  mkdir -p "$machine/results"
+  cp "$machine"/out/*.tsv "$machine/results/" || true # a machine that died may have left none
   return $code
 }
 
@@ -61,7 +62,7 @@ case ${1:-} in
 all) suites long crate vivid loopback uvc clients ;;
 short) suites short crate vivid loopback uvc ;;
 crate | vivid | loopback | uvc | clients) suites long "$@" ;;
-table) python3 tests/camera/table.py "$machine/results.tsv" adapters/v4l2/README.md ;;
+table) python3 tests/camera/table.py "$machine/results" adapters/v4l2/README.md ;;
 fetch) fetch_for_suites crate vivid loopback uvc clients ;;
 run)
   fetch >&2

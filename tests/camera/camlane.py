@@ -20,6 +20,11 @@ class Publisher(Process):
         self.lane = f"lab{next(LANES)}"
         super().__init__(CAMLANE, "publish", self.lane, "--from", device, "--json", *options)
 
+    def __exit__(self, *error):
+        if self.child.poll() is None:
+            self.interrupt()  # killed, it would leave its lane in memory
+        super().__exit__(*error)
+
     def ready(self):
         """Waits until the first frame can be read. A driver that refuses the memory path ends the case: as its limit."""
         self.first = self.frames(1)[0]

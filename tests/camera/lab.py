@@ -23,14 +23,13 @@ class Limit(Exception):
 
 
 class Report:
-    """Rows of results: one for each case, told as it ends, and kept as a table for programs."""
+    """Rows of results: one for each case, told as it ends, and kept for programs: a table for each suite."""
 
     COLUMNS = ["suite", "driver", "case", "memory", "format", "size", "copies", "result", "detail"]
 
-    def __init__(self, file):
-        self.file = pathlib.Path(file)
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder)
         self.failed = self.passed = 0
-        self.file.write_text(f"# Linux {os.uname().release}\n" + "\t".join(self.COLUMNS) + "\n")
 
     @contextlib.contextmanager
     def case(self, suite, driver, case, **facts):
@@ -48,7 +47,9 @@ class Report:
         self.failed += row["result"] == "FAIL"
         self.passed += row["result"] != "FAIL"
         cells = [re.sub(r"\s+", " ", str(row.get(column, ""))).strip() for column in self.COLUMNS]
-        with self.file.open("a") as file:
+        with (self.folder / f"{suite}.tsv").open("a") as file:
+            if file.tell() == 0:
+                file.write(f"# Linux {os.uname().release}\n" + "\t".join(self.COLUMNS) + "\n")
             file.write("\t".join(cells) + "\n")
         facts = " ".join(cell for cell in cells[3:7] + cells[8:] if cell)
         print(f"{row['result']:5} {suite}: {case}  {facts}  ({time.monotonic() - begun:.1f} s)", flush=True)

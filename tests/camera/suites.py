@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs suites inside the machine and leaves their table in $JOB/results.tsv. Fails if a case did.
+"""Runs suites inside the machine and leaves the table of each in $JOB. Fails if a case did.
 
 usage: suites.py short|long SUITE...     crate, vivid, loopback, uvc, clients
 """
@@ -12,7 +12,7 @@ from lab import Report
 
 
 def main():
-    report = Report(os.path.join(os.environ["JOB"], "results.tsv"))
+    report = Report(os.environ["JOB"])
     length, *names = sys.argv[1:]
     for name in names:
         with report.case(name, "", "the suite runs to its end"):

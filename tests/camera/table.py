@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Writes the results of a run into a document, between the lines `<!-- results -->` and `<!-- end of results -->`.
+"""Writes the last results of each suite into a document, between `<!-- results -->` and `<!-- end of results -->`.
 
-usage: table.py results.tsv README.md
+usage: table.py FOLDER README.md
 """
 
 import pathlib
@@ -23,8 +23,11 @@ def grid(rows, heads, value):
 
 def main():
     results, document = map(pathlib.Path, sys.argv[1:])
-    kernel, head, *lines = results.read_text().splitlines()
-    rows = [dict(zip(head.split("\t"), line.split("\t"))) for line in lines]
+    rows, kernels = [], set()
+    for suite in sorted(results.glob("*.tsv")):
+        kernel, head, *lines = suite.read_text().splitlines()
+        kernels.add(kernel.lstrip("# "))
+        rows += [dict(zip(head.split("\t"), line.split("\t"))) for line in lines]
     limits = list(dict.fromkeys(row["detail"] for row in rows if row["result"] == "limit"))
 
     def told(row):
@@ -33,7 +36,7 @@ def main():
     pictures = [row for row in rows if row["case"] == "known pictures arrive"]
     copies = [row for row in rows if row["case"] == "copies are as told"]
     others = [row for row in rows if row not in pictures + copies and row["driver"]]
-    text = [f"{kernel.lstrip('# ')}, {sum(row['result'] != 'FAIL' for row in rows)} of {len(rows)} cases held.", ""]
+    text = [f"{', '.join(kernels)}: {sum(row['result'] != 'FAIL' for row in rows)} of {len(rows)} cases held.", ""]
     text += ["Known pictures arrive byte for byte in a consumer process:", ""]
     text += grid(pictures, ["driver", "format", "size"], told)
     text += [f"\nLimit {number}: {limit}" for number, limit in enumerate(limits, 1)]

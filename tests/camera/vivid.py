@@ -1,8 +1,9 @@
 """vivid, the kernel's virtual camera: known pictures are written into its output and looped into its capture."""
 
 import contextlib
+import subprocess
 
-from lab import Process, ctl, load, nodes, run, wait_for
+from lab import Process, ctl, load, nodes, wait_for
 
 HDMI_INPUT, HDMI_OUTPUT, NO_OSD = 3, 1, 2
 
@@ -46,7 +47,7 @@ class Vivid:
 def start():
     """Loads the driver anew, so that a camera that was unplugged is back."""
     if nodes("vivid", capture=False):
-        run("rmmod", "vivid")
+        wait_for("nobody to use vivid", lambda: subprocess.run(["rmmod", "vivid"], stderr=subprocess.DEVNULL).returncode == 0)
     load("vivid", "n_devs=2", "multiplanar=1,2", "node_types=0x101,0x101")
     wait_for("vivid's nodes", lambda: len(nodes("vivid", capture=False)) == 4)
     return Vivid(0), Vivid(1)

@@ -186,7 +186,12 @@ impl Device {
     pub fn configure(&mut self, wish: &Wish) -> Result<Picture, Error> {
         let mut past = sys::Event::zeroed();
         while sys::dequeue_event(self.as_fd(), &mut past).is_ok() {} // what changed until now is asked for now
-        let offers = self.offers()?;
+        let mut offers = self.offers()?;
+        // Where several of the driver's layouts are equally good (NV12 and NM12 are one format), the one that is set stays.
+        let set = self.told()?.code;
+        if let Some(at) = offers.iter().position(|offer| offer.fourcc.0 == set) {
+            offers[..=at].rotate_right(1);
+        }
         let refused = || Error::NoFormat {
             device: self.path.clone(),
             wanted: wish.formats.clone(),
@@ -219,9 +224,14 @@ impl Device {
     }
 
     fn picture_at(&self, rate: Option<(u32, u32)>) -> Result<Picture, Error> {
+        self.told()?.picture(&self.path, rate)
+    }
+
+    /// The format that is set now.
+    fn told(&self) -> Result<Told, Error> {
         let mut format = sys::Format { kind: self.kind, ..sys::Format::zeroed() };
         sys::get_format(self.as_fd(), &mut format).map_err(self.error("ask for the format of"))?;
-        Told::read(&format).picture(&self.path, rate)
+        Ok(Told::read(&format))
     }
 
     /// Frames per second, if the driver tells.
