@@ -7,7 +7,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use camlane_measure::Shared;
 use peers_drive::{Consume, Description, Door, Job, Peer, Place, Produce, Way};
 use rustix::io::Errno;
@@ -82,19 +82,16 @@ impl Peer for Memfd {
 }
 
 impl Writer {
-    /// The next slot that nobody has.
-    fn free(&mut self) -> Result<usize> {
+    /// The next slot that nobody has; `None` if consumers are so far behind that they have all.
+    fn free(&mut self) -> Result<Option<usize>> {
         self.next = (self.next + 1) % self.held.len();
         if self.held[self.next] > 0 {
             self.collect()?;
         }
-        for _ in 0..self.held.len() {
-            if self.held[self.next] == 0 {
-                return Ok(self.next);
-            }
-            self.next = (self.next + 1) % self.held.len();
-        }
-        bail!("consumers have all slots")
+        let slots = self.held.len();
+        let free = (0..slots).map(|step| (self.next + step) % slots).find(|&slot| self.held[slot] == 0);
+        self.next = free.unwrap_or(self.next);
+        Ok(free)
     }
 
     /// Takes back what consumers have sent, and forgets those that have gone.
@@ -133,7 +130,7 @@ impl Produce for Writer {
     }
 
     fn publish(&mut self, fill: impl FnOnce(&mut [u8])) -> Result<()> {
-        let index = self.free()?;
+        let Some(index) = self.free()? else { return Ok(()) }; // the frame is lost
         // SAFETY: mapped, and no consumer has the slot.
         fill(unsafe { std::slice::from_raw_parts_mut(slot(&self.shared, self.bytes, index), self.bytes) });
         for consumer in &self.consumers {
