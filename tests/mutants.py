@@ -113,7 +113,8 @@ def build(kind, place, test):
     if built.returncode:
         said = [message["message"]["rendered"] for message in messages if message["reason"] == "compiler-message"]
         return None, "it does not compile:\n" + "".join(said or built.stderr)[-2000:]
-    programs = [m["executable"] for m in messages if m.get("executable") and m["target"]["name"] == test]
+    # The programs that the tests start are among them, and may have a test's name.
+    programs = [m["executable"] for m in messages if m.get("executable") and m["target"]["kind"] == ["test"]]
     return programs[-1], None
 
 

@@ -1,6 +1,7 @@
 //! What the tests in `tests/` share.
 
 pub mod digest;
+pub mod faults;
 pub mod lane;
 pub mod orders;
 pub mod pattern;

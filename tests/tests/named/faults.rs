@@ -1,10 +1,9 @@
 //! Lanes made and opened when the system refuses, and when that is cut off between any two system calls.
 
-use std::fs;
-use std::ops::Range;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use camlane::{Consumer, Error, WaitError};
+use camlane_tests::faults::{Calls, Refused};
 use camlane_tests::lane::TestLane;
 use camlane_tests::pattern;
 use camlane_tests::peer::{Peer, Reply};
@@ -15,6 +14,9 @@ use rstest::rstest;
 use crate::{options, peer, source};
 
 const PEER: &str = env!("CARGO_BIN_EXE_peer");
+
+/// What the system may say.
+const ERRNOS: [&str; 4] = ["ENOSPC", "ENOMEM", "EMFILE", "EACCES"];
 
 /// A peer that sees a `/dev/shm` of its own of this size, if this system lets us make one.
 fn peer_with_room_for(size: &str) -> Option<Peer> {
@@ -61,87 +63,13 @@ fn without_room_creation_says_how_much_is_missing_and_leaves_nothing() {
     assert_eq!(peer.ask("next 5000").number("number"), 100);
 }
 
-/// The system calls of one order to a peer, as strace(1) counts them.
-struct Calls {
-    /// Lines of the trace, one per call, from the first of the process on.
-    lines: Vec<String>,
-    /// Those between the order and the answer; then comes the call that answers.
-    order: Range<usize>,
+/// What a refusal means to a named lane.
+trait Judged {
+    fn is_harmless(&self) -> bool;
+    fn check(&self, reply: &Reply);
 }
 
-impl Calls {
-    /// Traces an order; `None` where that cannot be done.
-    fn of(order: &str) -> Option<Self> {
-        let able =
-            Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).stderr(Stdio::null()).status();
-        if !able.is_ok_and(|status| status.success()) {
-            skipped("strace is missing or may not trace (apt install strace)");
-            return None;
-        }
-        let log = std::env::temp_dir().join(format!("{}.trace", TestLane::new("strace").name()));
-        let mut peer = Peer::run(Command::new("strace").arg("-qq").arg("-o").arg(&log).arg(PEER));
-        peer.must(order);
-        peer.end();
-        let lines: Vec<String> = fs::read_to_string(&log).unwrap().lines().map(ToOwned::to_owned).collect();
-        fs::remove_file(log).unwrap();
-        // The order is read from descriptor 0, and the answer written to 1.
-        let verb = order.split(' ').next().unwrap();
-        let first = lines.iter().position(|line| line.starts_with(&format!("read(0, \"{verb}"))).unwrap() + 1;
-        let len = lines[first..].iter().position(|line| line.starts_with("write(1, \"ok")).unwrap();
-        assert!(len > 10, "{lines:?}");
-        Some(Self { lines, order: first..first + len })
-    }
-
-    /// The name of call `index`, and how many of that name there were up to it: so strace counts what it injects.
-    fn name_and_turn(&self, index: usize) -> (&str, usize) {
-        let mut names = self.lines[..=index].iter().map(|line| line.split('(').next().unwrap_or_default());
-        let name = names.next_back().unwrap_or_default();
-        (name, names.filter(|&earlier| earlier == name).count() + 1)
-    }
-
-    /// Runs `survey` with a peer that dies at each call in turn, the answer included, and a text that says at which.
-    fn kill_at_each(&self, mut survey: impl FnMut(Peer, &str)) {
-        for index in self.order.start..=self.order.end {
-            let (name, turn) = self.name_and_turn(index);
-            survey(
-                tampered(&format!("{name}:signal=SIGKILL:when={turn}")),
-                &format!("killed at {}", self.lines[index]),
-            );
-        }
-    }
-
-    /// Runs `survey` with a peer to which each call in turn fails once, with one errno after the other.
-    fn refuse_each(&self, mut survey: impl FnMut(Peer, &Refused)) {
-        for index in self.order.clone() {
-            let (line, (call, turn)) = (&self.lines[index], self.name_and_turn(index));
-            // A process that cannot get memory for itself ends: that is Rust's rule and no lane's business.
-            let own = line.contains("MAP_PRIVATE") && !line.contains("MAP_STACK");
-            if own || ["mprotect", "munmap", "brk", "close"].contains(&call) {
-                continue;
-            }
-            for errno in ["ENOSPC", "ENOMEM", "EMFILE", "EACCES"] {
-                let at = format!("{errno} at {line}");
-                survey(tampered(&format!("{call}:error={errno}:when={turn}")), &Refused { call, errno, at });
-            }
-        }
-    }
-}
-
-/// A peer to which strace does something at one system call.
-fn tampered(inject: &str) -> Peer {
-    let inject = format!("inject={inject}");
-    Peer::run(Command::new("strace").args(["-qq", "-o", "/dev/null", "-e", &inject, PEER]))
-}
-
-/// A system call that failed.
-struct Refused<'c> {
-    call: &'c str,
-    errno: &'static str,
-    /// The same for people.
-    at: String,
-}
-
-impl Refused<'_> {
+impl Judged for Refused<'_> {
     /// Whether a lane can be had although this failed: not if it concerns an object, except where there was none.
     fn is_harmless(&self) -> bool {
         let needed =
@@ -175,7 +103,7 @@ impl Refused<'_> {
 fn a_producer_killed_at_any_call_of_creation_harms_neither_readers_nor_its_successor(#[case] replaces: bool) {
     let traced = TestLane::new("traced");
     let dead = replaces.then(|| leave_a_dead_one(&traced));
-    let Some(calls) = Calls::of(&format!("create {}", traced.name())) else { return };
+    let Some(calls) = Calls::of(PEER, &format!("create {}", traced.name())) else { return };
     drop(dead);
     calls.kill_at_each(|mut victim, at| {
         let lane = TestLane::new("cut-off");
@@ -223,7 +151,7 @@ fn a_consumer_killed_at_any_call_of_opening_leaves_its_seat_to_others() {
     let lane = TestLane::new("seat");
     let source = source(&lane, options().seats(1)).unwrap();
     let order = format!("open {}", lane.name());
-    let Some(calls) = Calls::of(&order) else { return };
+    let Some(calls) = Calls::of(PEER, &order) else { return };
     let mut number = 0;
     calls.kill_at_each(|mut victim, at| {
         victim.tell(&order);
@@ -239,9 +167,9 @@ fn a_consumer_killed_at_any_call_of_opening_leaves_its_seat_to_others() {
 #[test]
 fn whatever_the_system_refuses_creation_gives_a_typed_error_and_leaves_nothing() {
     let traced = TestLane::new("traced");
-    let Some(calls) = Calls::of(&format!("create {}", traced.name())) else { return };
+    let Some(calls) = Calls::of(PEER, &format!("create {}", traced.name())) else { return };
     let mut refusals = 0;
-    calls.refuse_each(|mut peer, refused| {
+    calls.refuse_each(&ERRNOS, |mut peer, refused| {
         let (at, lane) = (&refused.at, TestLane::new("refused"));
         let order = format!("create {}", lane.name());
         let reply = peer.ask(&order);
@@ -265,9 +193,9 @@ fn whatever_the_system_refuses_opening_gives_a_typed_error_and_keeps_no_seat() {
     let source = source(&lane, options().seats(1)).unwrap();
     source.shoot_all(1);
     let order = format!("open {}", lane.name());
-    let Some(calls) = Calls::of(&order) else { return };
+    let Some(calls) = Calls::of(PEER, &order) else { return };
     let mut refusals = 0;
-    calls.refuse_each(|mut peer, refused| {
+    calls.refuse_each(&ERRNOS, |mut peer, refused| {
         let reply = peer.ask(&order);
         if reply.word() == "ok" {
             assert!(refused.is_harmless(), "{}: was not noticed", refused.at);

@@ -12,6 +12,7 @@ mod faults;
 mod forked;
 mod life;
 mod restart;
+mod surroundings;
 mod threads;
 mod waiting;
 mod zero_copy;

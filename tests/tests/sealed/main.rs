@@ -11,6 +11,7 @@ use camlane_tests::pattern::Source;
 use camlane_tests::peer::Peer;
 
 mod door;
+mod faults;
 mod hostile_consumer;
 mod hostile_producer;
 mod hostile_server;

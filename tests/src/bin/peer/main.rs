@@ -23,7 +23,7 @@
 //! | `scribble-data N` | writes N times random bytes over all that its lane's data is |
 //! | `user UID GID`, `limit N`, `unlimited` | becomes another user; may have N more descriptors; as many as before |
 //! | `join SOCKET ROLE`, `misdeeds`, `park N` | joins a sealed lane without camlane; tries what is forbidden; sleeps N times |
-//! | `umask OCTAL`, `objects`, `drop` | sets it; lists shared memory; drops all that is held |
+//! | `umask OCTAL`, `objects`, `descriptors`, `drop` | sets it; lists shared memory; counts its own; drops all that is held |
 //! | `fork ORDER ; ORDER ...`, `await` | has a forked child obey, and waits for its end; waits for one more line |
 #![allow(unsafe_code)] // forks, and writes where it must not
 
@@ -126,6 +126,9 @@ impl Peer {
                 Ok("ok".to_owned())
             }
             "objects" => Ok(objects()),
+            "descriptors" => {
+                Ok(format!("ok count={}", fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)))
+            }
             "drop" => {
                 *self = Self::default();
                 Ok("ok".to_owned())

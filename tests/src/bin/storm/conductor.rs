@@ -200,22 +200,16 @@ impl Storm<'_> {
         Ok(())
     }
 
-    /// Everybody leaves, and nothing is missing.
+    /// Everybody leaves or dies, and nothing is missing.
     fn prove(&mut self, mut cast: Cast) -> Result<()> {
         let published = cast.rest(self.judge)?;
+        // Some die where nobody takes their seats after them, and would hide what they held.
+        for _ in 0..self.random.below(cast.readers.len() as u64) {
+            cast.kill(0, self.judge)?;
+        }
         cast.drain(published, self.judge)?;
         let Cast { lane, seats, descriptors, mut producer, witness, .. } = cast;
         drop(witness); // it has a connection of its own
-        let mut sitting = Vec::new();
-        for seat in 1..=seats {
-            sitting.push(Consumer::open(&lane).with_context(|| format!("take seat {seat} of {seats}"))?);
-        }
-        match Consumer::open(&lane) {
-            Err(Error::SeatsTaken { .. }) => {}
-            other => bail!("there was one more than {seats} seats: {other:?}"),
-        }
-        drop(sitting);
-        self.judge.seats += u64::from(seats);
         let proof = match cast::ask(&mut producer, &format!("prove {descriptors}"))? {
             Said::Proof(proof) => proof,
             other => bail!("no proof, but {other:?}"),
@@ -228,6 +222,16 @@ impl Storm<'_> {
             "the producer has {} descriptors after everybody has left, {descriptors} before anybody came",
             proof.descriptors
         );
+        let mut sitting = Vec::new();
+        for seat in 1..=seats {
+            sitting.push(Consumer::open(&lane).with_context(|| format!("take seat {seat} of {seats}"))?);
+        }
+        match Consumer::open(&lane) {
+            Err(Error::SeatsTaken { .. }) => {}
+            other => bail!("there was one more than {seats} seats: {other:?}"),
+        }
+        drop(sitting);
+        self.judge.seats += u64::from(seats);
         self.judge.slots += proof.loans;
         let longest = self.judge.longest_publish();
         ensure!(longest < LONGEST, "a loan and publish took {longest:?} of the processor");
