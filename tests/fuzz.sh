@@ -81,6 +81,7 @@ run() { # target, libFuzzer's limit
 case "${1:-3}" in
   test)
     cp Cargo.lock tests/fuzz
+    export CARGO_TARGET_DIR=$PWD/target # what `cargo test --workspace` built serves here, too
     cargo fmt --check --manifest-path tests/fuzz/Cargo.toml
     cargo clippy --quiet --all-targets --manifest-path tests/fuzz/Cargo.toml -- -D warnings
     cargo test --quiet --manifest-path tests/fuzz/Cargo.toml
