@@ -100,10 +100,10 @@ fn body(input: &mut Unstructured<'_>) -> Result<()> {
 /// Pins what there is. Whoever pins believes the producer's pixels, not that they are where they should be.
 fn consume(server: &Server) {
     let Ok(mut lane) = Consumer::open(&server.address) else { return };
-    let range = lane.addresses();
     let (_, _) = (lane.info(), lane.incarnation());
     for _ in 0..2 {
         let Ok(Some(frame)) = lane.try_next() else { break };
+        let range = lane.addresses(); // now: reading follows a lane to its new object
         let at = frame.as_ptr() as usize;
         assert!(range.contains(&at) && at + frame.len() <= range.end);
         let sum = frame.iter().chain(frame.user()).fold(0u8, |sum, byte| sum.wrapping_add(*byte));
