@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import json
 import pathlib
+import re
 import signal
 import time
 
@@ -14,10 +15,10 @@ REFUSED = "takes none of the memory paths"
 
 
 class Publisher(Process):
-    """`camlane publish` with a camera, into a lane of its own."""
+    """`camlane publish` with a camera, into a lane of its own: a named one, or a sealed one."""
 
-    def __init__(self, device, *options):
-        self.lane = f"lab{next(LANES)}"
+    def __init__(self, device, *options, sealed=False):
+        self.lane = f"{'sealed:' if sealed else ''}lab{next(LANES)}"
         super().__init__(CAMLANE, "publish", self.lane, "--from", device, "--json", *options)
 
     def __exit__(self, *error):
@@ -29,11 +30,6 @@ class Publisher(Process):
         """Waits until the first frame can be read. A driver that refuses the memory path ends the case: as its limit."""
         self.first = self.frames(1)[0]
         return self
-
-    @property
-    def data(self):
-        """The file of the lane's pixels."""
-        return pathlib.Path(f"/dev/shm/camlane.{self.lane}.data")
 
     def summary(self):
         """What it says about itself at its end, which Ctrl-C brings about."""
@@ -83,7 +79,16 @@ class Publisher(Process):
         return 1
 
     def _fingerprint(self):
-        return hashlib.blake2b(self.data.read_bytes()).digest()
+        """Of the lane's pixels: the largest memory of its kind that the producer maps, which has a name or is a memfd."""
+        maps = pathlib.Path(f"/proc/{self.child.pid}/maps").read_text().splitlines()
+        ranges = [line.split()[0] for line in maps if re.search(r"/memfd:|/dev/shm/camlane\.", line)]
+
+        def length(text):
+            begin, end = (int(address, 16) for address in text.split("-"))
+            return end - begin
+
+        largest = max(ranges, key=length)
+        return hashlib.blake2b(pathlib.Path(f"/proc/{self.child.pid}/map_files/{largest}").read_bytes()).digest()
 
 
 class Watcher(Process):

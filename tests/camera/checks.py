@@ -31,4 +31,5 @@ def check_copies(report, suite, driver, device, code, size, paths=PATHS):
 
 def publishing(device, code, size, path, *options):
     name = "JPEG" if code == "MJPG" else BY_CODE[code].name
-    return Publisher(device, "--format", name, "--size", size, "--memory", path, *options)
+    # Only a sealed lane's memory can be had as dma-bufs: it has no name.
+    return Publisher(device, "--format", name, "--size", size, "--memory", path, *options, sealed=path == "dmabuf")
