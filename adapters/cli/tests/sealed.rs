@@ -37,7 +37,9 @@ fn as_user(id: u32, folder: &Path, arguments: &[&str]) -> Option<Command> {
     }
     let program = folder.join("camlane");
     if !program.exists() {
-        std::fs::copy(env!("CARGO_BIN_EXE_camlane"), &program).unwrap();
+        // Not by this process: a child that another test forks meanwhile would keep the copy open for writing (ETXTBSY).
+        let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_camlane")).arg(&program).status().unwrap();
+        assert!(copied.success());
     }
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -53,6 +53,8 @@ struct Peer {
     loans: Vec<Loan>,
     consumer: Option<Consumer>,
     observer: Option<Observer>,
+    /// The number of the frame that the observer copied last.
+    copied: u64,
     strangers: Vec<Raw>,
     frames: Vec<Frame>,
     tally: Tally,

@@ -191,19 +191,32 @@ impl Peer {
 
     pub(crate) fn observe(&mut self, lane: &str) -> Result<String, Error> {
         self.observer = Some(Observer::open(lane)?);
+        self.copied = 0;
         Ok("ok".to_owned())
     }
 
-    /// Waits for what an observer may copy, and checks the copy.
+    /// Waits for a frame that this observer has not copied yet, and checks the copy.
     pub(crate) fn copy(&mut self, millis: u64) -> Result<String, Error> {
         let observer = self.observer.as_ref().expect("an observer");
         let began = Instant::now();
-        observer.wait(Duration::from_millis(millis));
+        let patience = Duration::from_millis(millis);
+        let copied = loop {
+            observer.wait(patience.saturating_sub(began.elapsed()));
+            let copied = observer.copy_newest();
+            // A frame is there before its bell rings: who looks between the two is rung for what it has.
+            let known = matches!(&copied, Ok(Some(copy)) if copy.observed.number == self.copied);
+            if !known || began.elapsed() >= patience {
+                break copied;
+            }
+        };
         let waited = began.elapsed().as_millis();
         let incarnation = LaneStatus::of(&observer.address().to_string())?.lane.map(|lane| lane.incarnation);
-        Ok(match (observer.copy_newest(), incarnation) {
+        Ok(match (copied, incarnation) {
             (Ok(Some(copy)), Some(incarnation)) => match pattern::check_copy(&copy, incarnation) {
-                Ok(()) => format!("frame number={} waited={waited}", copy.observed.number),
+                Ok(()) => {
+                    self.copied = copy.observed.number;
+                    format!("frame number={} waited={waited}", copy.observed.number)
+                }
                 Err(torn) => torn.to_string(),
             },
             other => format!("nothing {other:?}"),
