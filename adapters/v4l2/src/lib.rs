@@ -31,7 +31,7 @@
 //!
 //! - **A buffer that the driver may write into is nobody else's.** [`Streaming::queue`] takes a loan by value, and only
 //!   [`Streaming::dequeue`] or [`Streaming::stop`] gives it back. What can be lent is said by
-//!   [`DmaTarget`](camlane_core::DmaTarget), an unsafe trait of core's, as a microcontroller's DMA needs the same promise;
+//!   [`DmaTarget`], an unsafe trait of core's, as a microcontroller's DMA needs the same promise;
 //!   so a lane's loans come here without this crate knowing shared memory, or that one knowing cameras.
 //! - **Dropping the camera stops the driver before the loans go.** If it cannot be stopped because it was unplugged, its
 //!   device is closed first.
