@@ -10,7 +10,7 @@
 #   tests/camera.sh run COMMAND...   run a command in the machine, in this folder; vivid is there, a virtual camera
 # As a runner of cargo, which boots once for each test program:
 #   CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="$PWD/tests/camera.sh run" cargo test -p camlane-v4l2 --test NAME
-# CAMERA_MACHINE: the folder of the machine, default target/vm; the results are in its folder results. Another kernel:
+# CAMERA_MACHINE: the folder of the machine, default target/vm; the results are in its folder results. Another kernel (not tried yet):
 #   CAMERA_MACHINE=target/vm-6.1 CAMERA_DEBIAN=bookworm tests/camera.sh all
 set -euo pipefail
 called_in=$PWD
