@@ -95,7 +95,9 @@ pub struct Live {
     pub(crate) dropped: Word,
     pub(crate) writer_sleeping: Word,
     pub(crate) latest_slot: Word,
-    pub(crate) _reserved: [MetaWord; 26],
+    pub(crate) pause: MetaWord,
+    pub(crate) paused_at: MetaWord,
+    pub(crate) _reserved: [MetaWord; 24],
 }
 
 /// What a person or a viewer wants to know before the first frame. Immutable like the header.
@@ -195,6 +197,7 @@ const _: () = {
     assert!(offset_of!(Live, latest) == 0x00 && offset_of!(Live, bell) == 0x04);
     assert!(offset_of!(Live, state) == 0x08 && offset_of!(Live, dropped) == 0x0c);
     assert!(offset_of!(Live, writer_sleeping) == 0x10 && offset_of!(Live, latest_slot) == 0x14);
+    assert!(offset_of!(Live, pause) == 0x18 && offset_of!(Live, paused_at) == 0x1c);
     assert!(size_of::<Descriptor>() == DESCRIPTOR_LEN && align_of::<Descriptor>() == 4);
     assert!(offset_of!(Descriptor, number) == 0x04 && offset_of!(Descriptor, len) == 0x0c);
     assert!(offset_of!(Descriptor, capture_ns) == 0x10 && offset_of!(Descriptor, publish_ns) == 0x18);

@@ -84,6 +84,7 @@ mod meta;
 #[cfg(loom)]
 pub mod model;
 mod observer;
+mod pause;
 mod producer;
 mod region;
 mod seats;
@@ -101,6 +102,7 @@ pub use geometry::{Geometry, GeometryError, LINE, MAX_SEATS, MAX_SLOTS, Shape};
 pub use info::{ClockOffsets, InfoSpec, LaneInfo, LaneSpec};
 pub use meta::{Clock, Colour, Details, Flags, FrameMeta, Rect, Reference};
 pub use observer::{Observed, Observer};
+pub use pause::Pause;
 pub use producer::{DEFAULT_SLOTS, Loan, Producer, Published};
 pub use region::{
     DmaTarget, Lane, LaneState, Memory, ProducerRole, Region, SeatRole, SeatRoles, Seats, parse_header,

@@ -40,6 +40,12 @@ impl Flags {
     pub const COPIED: Self = Self(1 << 11);
     /// Parameter sets are inside (H.264, H.265).
     pub const PARAMETERS: Self = Self(1 << 12);
+    /// A camera's driver wrote it into the slot through a dma-buf.
+    pub const DMABUF: Self = Self(1 << 13);
+    /// A camera's driver wrote it to the slot's addresses (V4L2's user pointers).
+    pub const USERPTR: Self = Self(1 << 14);
+    /// A camera's driver wrote it into a buffer of its own, from which it was copied into the slot.
+    pub const MMAP: Self = Self(1 << 15);
 
     /// Tells whether all bits of `other` are set.
     pub const fn contains(self, other: Self) -> bool {
@@ -62,7 +68,7 @@ impl BitOrAssign for Flags {
 
 impl fmt::Debug for Flags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const NAMES: [&str; 13] = [
+        const NAMES: [&str; 16] = [
             "KEY",
             "DELTA",
             "CORRUPT",
@@ -76,6 +82,9 @@ impl fmt::Debug for Flags {
             "DUPLICATE",
             "COPIED",
             "PARAMETERS",
+            "DMABUF",
+            "USERPTR",
+            "MMAP",
         ];
         let mut list = f.debug_set();
         for bit in 0..32 {

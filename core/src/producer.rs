@@ -10,6 +10,7 @@ use heapless::{Deque, Vec};
 use crate::error::{LoanError, PublishError, TakeOverError};
 use crate::layout::Descriptor;
 use crate::meta::FrameMeta;
+use crate::pause::Pause;
 use crate::region::{LaneState, ProducerRole, Region, Seats};
 use crate::sync::{Acquire, Relaxed, Release, SeqCst, Word, fence};
 use crate::word::{PinWord, Short, SlotState, SlotWord};
@@ -146,6 +147,7 @@ impl<'a, const SLOTS: usize> Producer<'a, SLOTS> {
         if let Some(&(_, slot, _)) = found.last() {
             this.announce(slot, Short::of(newest));
         }
+        this.resume(); // what the dead one waited for is not this one's
         live.state.store(LaneState::Live as u32, Release);
         this.ring_the_bell();
         Ok(this)
@@ -186,6 +188,16 @@ impl<'a, const SLOTS: usize> Producer<'a, SLOTS> {
     pub fn count_dropped(&self, frames: u32) {
         self.dropped.set(self.dropped.get().wrapping_add(frames));
         self.region.live().dropped.store(self.dropped.get(), Relaxed);
+    }
+
+    /// Tells readers why no frames come, until [`resume`](Self::resume).
+    pub fn pause(&self, pause: Pause) {
+        pause.store(self.region.live());
+    }
+
+    /// Takes back what [`pause`](Self::pause) told.
+    pub fn resume(&self) {
+        self.region.live().pause.store(0, Relaxed);
     }
 
     /// Lends a slot to fill. Wait-free; several can be out at once.

@@ -23,6 +23,7 @@ use crate::layout::{
     crc32,
 };
 use crate::observer::Observer;
+use crate::pause::Pause;
 use crate::producer::{Loan, Writing};
 use crate::stream::Span;
 use crate::sync::{Acquire, MetaWord, Relaxed, Release, Word, fence};
@@ -318,6 +319,11 @@ impl<'a> Region<'a> {
     /// Frames that the producer could not take so far, wrapping.
     pub fn dropped(&self) -> u32 {
         self.live.dropped.load(Relaxed)
+    }
+
+    /// Why no frames come, if the producer says so. Ask when none came: frames do not end what it says.
+    pub fn pause(&self) -> Option<Pause> {
+        Pause::load(self.live)
     }
 
     /// Frames published so far, modulo 2^30; a hint for people.

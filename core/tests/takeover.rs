@@ -2,7 +2,7 @@
 
 mod common;
 
-use camlane_core::{Geometry, LaneState, TakeOverError};
+use camlane_core::{Geometry, LaneState, Pause, TakeOverError};
 use common::world::{Op, Row, World};
 use common::{FREE, READY, RETIRED, TestLane, WRITING, at, is_whole, pattern, publish, publish_many, word};
 use proptest::prelude::*;
@@ -268,10 +268,13 @@ fn a_take_over_rings_the_bell_and_the_lane_lives_again() {
     let producer = lane.producer();
     publish(&producer);
     producer.count_dropped(7);
+    producer.pause(Pause { reason: 2, errno: 16, since_ms: 1 });
     producer.close();
     let consumer = lane.consumer(0);
+    assert!(consumer.region().pause().is_some());
     let bell = consumer.bell();
     let heir = lane.heir().unwrap();
+    assert_eq!(consumer.region().pause(), None, "the dead one's camera is not this one's");
     assert_eq!((consumer.state(), consumer.bell()), (LaneState::Live, bell + 1));
     assert_eq!((heir.published(), heir.dropped()), (1, 7));
     publish(&heir);

@@ -239,6 +239,12 @@ impl<'b> Lane<'b> {
         u32_at(self.bytes, 0x8c)
     }
 
+    /// Why no frames come: the reason, the error behind it, and since when (section 3).
+    pub fn pause(&self) -> Option<(u32, u32, u32)> {
+        let (word, at) = (u32_at(self.bytes, 0x98), u32_at(self.bytes, 0x9c));
+        (word != 0).then_some((word & 0xffff, word >> 16, at))
+    }
+
     /// Reads the number of the newest frame, its low 30 bits.
     pub fn latest(&self) -> Option<u64> {
         let word = u32_at(self.bytes, 0x80);

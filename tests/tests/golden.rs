@@ -204,7 +204,7 @@ fn a_reader_made_from_the_text_alone_finds_header_and_info() {
     assert_eq!((lane.total_len, lane.seats_off, lane.seat_stride, lane.flags), (0x1900, 0x1900, 192, 3));
     assert_eq!(lane.incarnation, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
     assert_eq!(lane.created_ns, 0x1_2345_6789);
-    assert_eq!((lane.bell(), lane.state(), lane.dropped()), (5, 1, 2));
+    assert_eq!((lane.bell(), lane.state(), lane.dropped(), lane.pause()), (5, 1, 2, None));
 
     let info = lane.info().unwrap();
     assert_eq!(

@@ -67,7 +67,7 @@
 #endif
 
 /* The version of this interface. It rises when something is added; the soname changes when something goes. */
-#define CAMLANE_ABI_VERSION 2u
+#define CAMLANE_ABI_VERSION 3u
 /* The version of the bytes in shared memory: major in the high half, minor in the low. */
 #define CAMLANE_LAYOUT_VERSION 0x00010000u
 
@@ -87,6 +87,18 @@
 #define CAMLANE_FLAG_DUPLICATE (1u << 10)     /* the same picture as the frame before */
 #define CAMLANE_FLAG_COPIED (1u << 11)        /* the producer copied once, instead of capturing in the slot */
 #define CAMLANE_FLAG_PARAMETERS (1u << 12)    /* parameter sets are inside (H.264, H.265) */
+#define CAMLANE_FLAG_DMABUF (1u << 13)        /* a camera's driver wrote it into the slot through a dma-buf */
+#define CAMLANE_FLAG_USERPTR (1u << 14)       /* likewise, to the slot's addresses */
+#define CAMLANE_FLAG_MMAP (1u << 15)          /* likewise, into a buffer of its own, from which it was copied */
+
+/* camlane_pause.reason: why a producer that lives gives no frames. Others may come. */
+#define CAMLANE_PAUSE_UNPLUGGED 1u /* the camera was unplugged, and is waited for */
+#define CAMLANE_PAUSE_BUSY 2u      /* another program has the camera */
+#define CAMLANE_PAUSE_FAILED 3u    /* the camera failed, and is started again */
+#define CAMLANE_PAUSE_NO_SIGNAL 4u /* the camera gets no signal */
+#define CAMLANE_PAUSE_SUSPENDED 5u /* the machine slept, and the camera is started again */
+#define CAMLANE_PAUSE_SILENT 6u    /* the camera gives no pictures, and does not say why */
+#define CAMLANE_PAUSE_INTENDED 7u  /* the producer was told to make a pause */
 
 /* camlane_meta.clock: what capture_ns was read from */
 #define CAMLANE_CLOCK_UNKNOWN 0u
@@ -394,6 +406,13 @@ typedef struct camlane_totals {
     uint64_t restarts;  /* producers that took over */
 } camlane_totals;
 
+/* Why no frames come though the producer lives, as it says itself. */
+typedef struct camlane_pause {
+    uint32_t reason;    /* CAMLANE_PAUSE_*; 0: it says nothing */
+    int32_t error;      /* the errno behind it; 0: none */
+    uint64_t lasted_ns; /* how long */
+} camlane_pause;
+
 /* What became of a lane's frames in a synchronizer: reader.delivered = paired + unpaired + waiting. */
 typedef struct camlane_sync_totals {
     camlane_totals reader; /* reader.missed frames never came this far */
@@ -505,6 +524,7 @@ CAMLANE_ASSERT(sizeof(camlane_consumer_options) == 24 && sizeof(camlane_stream_o
 CAMLANE_ASSERT(sizeof(camlane_lane_info) == 744 && offsetof(camlane_lane_info, format) == 608, "camlane_lane_info");
 CAMLANE_ASSERT(sizeof(camlane_format_info) == 152 && sizeof(camlane_totals) == 32, "layout of camlane_format_info");
 CAMLANE_ASSERT(sizeof(camlane_sync_totals) == 56, "layout of camlane_sync_totals");
+CAMLANE_ASSERT(sizeof(camlane_pause) == 16, "layout of camlane_pause");
 CAMLANE_ASSERT(sizeof(camlane_observed) == 136, "layout of camlane_observed");
 #if UINTPTR_MAX > 0xffffffffu
 CAMLANE_ASSERT(sizeof(camlane_lane_options) == 192, "layout of camlane_lane_options");
@@ -581,6 +601,9 @@ CAMLANE_API int camlane_producer_publish(camlane_producer *producer, camlane_loa
 CAMLANE_API void camlane_loan_return(camlane_loan *loan);
 /* Counts frames that were lost before they reached a loan: a driver's error, a full queue. */
 CAMLANE_API int camlane_producer_count_dropped(camlane_producer *producer, uint32_t frames);
+/* Tells readers why no frames come: CAMLANE_PAUSE_*, and the errno behind it or 0; until camlane_producer_resume. */
+CAMLANE_API int camlane_producer_pause(camlane_producer *producer, uint32_t reason, int error);
+CAMLANE_API int camlane_producer_resume(camlane_producer *producer);
 /* Frames published and frames that could not be taken so far; either may be NULL. */
 CAMLANE_API int camlane_producer_counts(camlane_producer *producer, uint64_t *published, uint32_t *dropped);
 /* Ends the stream and removes the lane. Frames that consumers hold, and loans that are out, stay good. */
@@ -605,6 +628,9 @@ CAMLANE_API int camlane_consumer_wait_any(camlane_consumer *const *consumers, si
  * with time-out 0 until it gives -ETIMEDOUT, which makes the descriptor unreadable again. It belongs to the consumer: do
  * not read or close it. */
 CAMLANE_API int camlane_consumer_fd(camlane_consumer *consumer);
+/* Why no frames come, after -ETIMEDOUT: 1 and the producer's reason, or 0 if it says nothing. camlane_last_error has it in
+ * words. Frames that come do not change what it says: ask when there are none. */
+CAMLANE_API int camlane_consumer_pause(camlane_consumer *consumer, camlane_pause *pause);
 CAMLANE_API int camlane_consumer_totals(camlane_consumer *consumer, camlane_totals *totals);
 /* What the lane says about itself, to size buffers before the first frame. */
 CAMLANE_API int camlane_consumer_describe(camlane_consumer *consumer, camlane_lane_info *info);
@@ -641,6 +667,8 @@ CAMLANE_API int camlane_observer_open(const char *name, camlane_observer **obser
 /* Waits until something may be new since the last look. A named lane without CAMLANE_LANE_ALWAYS_WAKE cannot tell its
  * observers, who then look every few milliseconds. */
 CAMLANE_API int camlane_observer_wait(camlane_observer *observer, int timeout_ms);
+/* As camlane_consumer_pause. */
+CAMLANE_API int camlane_observer_pause(camlane_observer *observer, camlane_pause *pause);
 /* What the newest frame says about itself. -EAGAIN: none yet. */
 CAMLANE_API int camlane_observer_peek(camlane_observer *observer, camlane_observed *observed);
 /* Copies the newest frame out, and its user metadata as far as there is room; `user` may be NULL if user_room is 0.
@@ -719,7 +747,9 @@ typedef struct camlane_shm_live {
     uint32_t dropped;
     uint32_t writer_sleeping;
     uint32_t latest_slot;
-    uint32_t reserved[26];
+    uint32_t pause;     /* CAMLANE_PAUSE_* in the low half, an errno in the high half; 0: nothing */
+    uint32_t paused_at; /* milliseconds of CLOCK_BOOTTIME, modulo 2^32 */
+    uint32_t reserved[24];
 } camlane_shm_live;
 
 typedef struct camlane_shm_info {

@@ -265,6 +265,12 @@ public:
         return detail::done(camlane_producer_count_dropped(handle_.get(), frames));
     }
 
+    // Tells readers why no frames come: CAMLANE_PAUSE_*, and the errno behind it; until resume().
+    Done pause(std::uint32_t reason, int error = 0) const {
+        return detail::done(camlane_producer_pause(handle_.get(), reason, error));
+    }
+    Done resume() const { return detail::done(camlane_producer_resume(handle_.get())); }
+
     [[nodiscard]] camlane_producer *get() const noexcept { return handle_.get(); }
 
 private:
@@ -358,6 +364,14 @@ public:
         if (result < 0)
             return Failure(result);
         return result;
+    }
+
+    // Why no frames come, if the producer says so: after a failure that timed_out().
+    [[nodiscard]] std::optional<camlane_pause> pause() const noexcept {
+        camlane_pause pause{};
+        if (camlane_consumer_pause(handle_.get(), &pause) != 1)
+            return std::nullopt;
+        return pause;
     }
 
     Result<camlane_totals> totals() const {
@@ -456,6 +470,14 @@ public:
     template <typename Rep, typename Period>
     Done wait(std::chrono::duration<Rep, Period> timeout) const {
         return detail::done(camlane_observer_wait(handle_.get(), detail::milliseconds(timeout)));
+    }
+
+    // Why no frames come, if the producer says so.
+    [[nodiscard]] std::optional<camlane_pause> pause() const noexcept {
+        camlane_pause pause{};
+        if (camlane_observer_pause(handle_.get(), &pause) != 1)
+            return std::nullopt;
+        return pause;
     }
 
     // Copies the newest frame out. A failure that timed_out(): there is none yet.

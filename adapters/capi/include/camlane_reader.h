@@ -189,6 +189,11 @@ static inline uint32_t camlane_reader_bell(const camlane_reader *reader) {
     return bell;
 }
 
+/* Why no frames come, if the producer says so: CAMLANE_PAUSE_* in the low half, an errno in the high half; 0: nothing. */
+static inline uint32_t camlane_reader_pause(const camlane_reader *reader) {
+    return CAMLANE_LOAD(&camlane_reader_live_(reader)->pause);
+}
+
 /* What the lane says about itself: texts without NUL if they fill their field. */
 static inline int camlane_reader_info(const camlane_reader *reader, camlane_shm_info *info) {
     camlane_reader_fetch_(info, camlane_reader_word_(reader, 0x100), sizeof *info);

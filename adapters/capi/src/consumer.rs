@@ -12,7 +12,7 @@ use crate::boundary::{
 };
 use crate::error::Failure;
 use crate::lane::choose;
-use crate::types::{ConsumerOptions, Details, Lane, Meta, Totals, c_structs};
+use crate::types::{ConsumerOptions, Details, Lane, Meta, Pause, Totals, c_structs};
 
 /// A consumer, which one thread may use at a time. A second one at the same moment is told -EBUSY.
 #[derive(Debug)]
@@ -98,6 +98,17 @@ pub(crate) fn alone<T>(handle: &Mutex<T>) -> Result<MutexGuard<'_, T>, Failure> 
     }
 }
 
+/// 1 and the pause, or 0 and nothing of one.
+pub(crate) fn answer(told: Option<posix::Pause>, out: Out<'_, Pause>) -> Result<c_int, Failure> {
+    let pause = told.map_or_else(Pause::default, |told| Pause {
+        reason: told.reason.0.into(),
+        error: told.errno.unwrap_or(0),
+        lasted_ns: told.lasted.as_nanos() as u64,
+    });
+    store(out, pause, "pause")?;
+    Ok(told.is_some().into())
+}
+
 /// A time-out from C: milliseconds, negative for ever.
 pub(crate) fn limit(timeout_ms: c_int) -> Duration {
     u64::try_from(timeout_ms).map_or(Duration::MAX, Duration::from_millis)
@@ -148,7 +159,10 @@ export! {
 
     fn camlane_consumer_next(consumer: Option<&Consumer>, timeout_ms: c_int, out: Out<'_, Frame>) {
         let out = out.ok_or_else(|| Failure::null("frame"))?.write(Frame::default());
-        *out = Consumer::with(consumer, |consumer| Ok(consumer.next(limit(timeout_ms))?))?.into();
+        let next = |consumer: &mut posix::Consumer| {
+            consumer.next(limit(timeout_ms)).map_err(|error| Failure::of_wait(error, consumer.pause()))
+        };
+        *out = Consumer::with(consumer, next)?.into();
         Ok(0)
     }
 
@@ -180,6 +194,10 @@ export! {
 
     fn camlane_consumer_fd(consumer: Option<&Consumer>) {
         Consumer::with(consumer, |consumer| Ok(consumer.notifier()?.as_fd().as_raw_fd()))
+    }
+
+    fn camlane_consumer_pause(consumer: Option<&Consumer>, out: Out<'_, Pause>) {
+        answer(Consumer::with(consumer, |consumer| Ok(consumer.pause()))?, out)
     }
 
     fn camlane_consumer_totals(consumer: Option<&Consumer>, out: Out<'_, Totals>) {

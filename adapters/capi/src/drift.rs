@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use posix::core::layout;
-use posix::{Clock, Flags, PixelFormat, Reference};
+use posix::{Clock, Flags, PauseReason, PixelFormat, Reference};
 
 use crate::types::detail;
 use crate::{consumer, lane, producer, types};
@@ -205,8 +205,12 @@ fn every_number_in_the_header_is_the_one_in_rust() {
         END_OF_STREAM,
         DUPLICATE,
         COPIED,
-        PARAMETERS
+        PARAMETERS,
+        DMABUF,
+        USERPTR,
+        MMAP
     );
+    of!("PAUSE_", PauseReason, UNPLUGGED, BUSY, FAILED, NO_SIGNAL, SUSPENDED, SILENT, INTENDED);
     of!("CLOCK_", Clock, UNKNOWN, MONOTONIC, BOOTTIME, REALTIME, TAI, PTP, DEVICE);
     of!(
         "REFERENCE_",

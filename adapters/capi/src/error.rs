@@ -50,6 +50,18 @@ impl From<WaitError> for Failure {
     }
 }
 
+impl Failure {
+    /// A wait's, with why no frame came where the producer says so.
+    pub(crate) fn of_wait(error: WaitError, pause: Option<posix::Pause>) -> Self {
+        let told = pause.filter(|_| matches!(error, WaitError::TimedOut));
+        let mut failure = Self::from(error);
+        if let Some(pause) = told {
+            failure.message = format!("{}: {pause}", failure.message);
+        }
+        failure
+    }
+}
+
 impl From<ObserveError> for Failure {
     fn from(error: ObserveError) -> Self {
         let errno = match error {

@@ -4,9 +4,9 @@ use std::ffi::c_int;
 use std::sync::{Mutex, MutexGuard};
 
 use crate::boundary::{Out, Room, Slot, Text, empty, export, export_infallible, store};
-use crate::consumer::{alone, limit};
+use crate::consumer::{self, alone, limit};
 use crate::error::Failure;
-use crate::types::Observed;
+use crate::types::{Observed, Pause};
 
 /// An observer, which one thread may use at a time.
 #[derive(Debug)]
@@ -32,6 +32,10 @@ export! {
     fn camlane_observer_wait(observer: Option<&Observer>, timeout_ms: c_int) {
         inside(observer)?.wait(limit(timeout_ms));
         Ok(0)
+    }
+
+    fn camlane_observer_pause(observer: Option<&Observer>, out: Out<'_, Pause>) {
+        consumer::answer(inside(observer)?.pause(), out)
     }
 
     fn camlane_observer_peek(observer: Option<&Observer>, out: Out<'_, Observed>) {

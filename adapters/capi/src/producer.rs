@@ -95,6 +95,22 @@ export! {
         })
     }
 
+    fn camlane_producer_pause(producer: Option<&Producer>, reason: u32, error: c_int) {
+        let reason = u16::try_from(reason).ok().filter(|reason| *reason != 0);
+        let reason = reason.ok_or_else(|| Failure::invalid("reason: use CAMLANE_PAUSE_*".to_owned()))?;
+        Producer::with(producer, |producer| {
+            producer.pause(posix::PauseReason(reason), (error != 0).then(|| error.saturating_abs()));
+            Ok(0)
+        })
+    }
+
+    fn camlane_producer_resume(producer: Option<&Producer>) {
+        Producer::with(producer, |producer| {
+            producer.resume();
+            Ok(0)
+        })
+    }
+
     fn camlane_producer_counts(producer: Option<&Producer>, published: Out<'_, u64>, dropped: Out<'_, u32>) {
         Producer::with(producer, |producer| {
             store_if_wanted(published, producer.published());

@@ -166,6 +166,14 @@ c_structs! {
         restarts: u64 = "uint64_t",
     }
 
+    /// Why no frames come.
+    #[derive(Clone, Copy, Default)]
+    struct Pause = "camlane_pause" {
+        reason: u32 = "uint32_t",
+        error: i32 = "int32_t",
+        lasted_ns: u64 = "uint64_t",
+    }
+
     /// What became of a lane's frames in a synchronizer.
     #[derive(Clone, Copy, Default)]
     struct SyncTotals = "camlane_sync_totals" {

@@ -13,6 +13,7 @@ use crate::futex;
 use crate::name::LaneName;
 use crate::notifier::{Notifier, Relay};
 use crate::pace::Pace;
+use crate::pause::Pause;
 
 /// Longest sleep without a look at what a futex cannot tell: a producer that died, a name that went to another object.
 const LOOK_AROUND: Duration = Duration::from_millis(250);
@@ -194,6 +195,11 @@ impl Consumer {
         self.attachment.data.region.info().map_err(unusable)
     }
 
+    /// Why no frames come, if the producer says so: worth a look after [`WaitError::TimedOut`].
+    pub fn pause(&self) -> Option<Pause> {
+        Pause::of(&self.attachment.data.region)
+    }
+
     /// Names the present run of the producer.
     pub fn incarnation(&self) -> [u32; 4] {
         self.attachment.data.region.incarnation()
@@ -248,7 +254,7 @@ impl Consumer {
     /// Waits for the next frame, at most `timeout`.
     ///
     /// # Errors
-    /// - [`WaitError::TimedOut`]: none came, the producer lives.
+    /// - [`WaitError::TimedOut`]: none came, the producer lives. [`pause`](Self::pause) may know why.
     /// - [`WaitError::Closed`]: the producer ended the stream and all of it was read. Said at once the first time;
     ///   calls after that wait for another producer.
     /// - [`WaitError::ProducerGone`]: it died. Said as soon as it is noticed, then like `Closed`.

@@ -169,7 +169,7 @@ impl Error {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WaitError {
-    /// No frame came in time; the producer lives.
+    /// No frame came in time; the producer lives. [`Consumer::pause`](crate::Consumer::pause) may know why none came.
     #[error("no frame came in time")]
     TimedOut,
     /// The producer ended the stream, and all its frames were read. Waiting on follows a producer that comes later.

@@ -14,6 +14,7 @@ use crate::lock::{self, LockFile};
 use crate::mapping::{Access, Mapping};
 use crate::name::{LaneName, Part};
 use crate::object::staged;
+use crate::pause::Pause;
 use crate::sealed::{self, Claim, Role};
 use crate::{process, shm};
 
@@ -47,6 +48,8 @@ pub struct Details {
     pub published: u32,
     /// Frames that its producer could not take.
     pub dropped: u32,
+    /// Why no frames come, if the producer says so.
+    pub pause: Option<Pause>,
     /// Who sits there; `None` if that may not be seen.
     pub seats: Option<Vec<SeatUse>>,
     /// When it was made, in nanoseconds of CLOCK_BOOTTIME.
@@ -105,6 +108,7 @@ impl LaneStatus {
                 incarnation: data.region.incarnation(),
                 published: data.region.published_hint(),
                 dropped: data.region.dropped(),
+                pause: Pause::of(&data.region),
                 seats: match &address.place {
                     Place::Shm => seats_of(&name, &data.region),
                     Place::Socket(_) => None,

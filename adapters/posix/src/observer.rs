@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::fork::Owner;
 use crate::futex;
 use crate::name::LaneName;
+use crate::pause::Pause;
 use crate::process;
 use crate::sealed::{self, Connection, Role};
 
@@ -135,6 +136,11 @@ impl Observer {
     /// What the producer says of the lane.
     pub fn state(&self) -> LaneState {
         self.core.state()
+    }
+
+    /// Why no frames come, if the producer says so.
+    pub fn pause(&self) -> Option<Pause> {
+        Pause::of(&self.data.region)
     }
 
     /// What the lane says about itself.

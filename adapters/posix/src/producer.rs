@@ -24,6 +24,7 @@ use crate::mapping::{Access, Mapping};
 use crate::name::{LaneName, Part};
 use crate::object::Object;
 use crate::options::LaneOptions;
+use crate::pause::{self, PauseReason};
 use crate::sealed::{self, Broker, Claim, Seal, SeatTable, SlotBuffers};
 use crate::{process, shm};
 
@@ -241,6 +242,23 @@ impl Producer {
     pub fn count_dropped(&self, frames: u32) {
         if self.owner.is_here() {
             self.shared.core.count_dropped(frames);
+        }
+    }
+
+    /// Tells readers why no frames come ([`Consumer::pause`](crate::Consumer::pause)), with the system's error behind it if
+    /// there is one. It holds until [`resume`](Self::resume); a second reason does not change since when.
+    pub fn pause(&self, reason: PauseReason, errno: Option<i32>) {
+        if self.owner.is_here() {
+            let since_ms = self.shared.core.region().pause().map_or_else(pause::now_ms, |told| told.since_ms);
+            let errno = errno.and_then(|errno| errno.try_into().ok()).unwrap_or(0);
+            self.shared.core.pause(core::Pause { reason: reason.0, errno, since_ms });
+        }
+    }
+
+    /// Takes back what [`pause`](Self::pause) told.
+    pub fn resume(&self) {
+        if self.owner.is_here() {
+            self.shared.core.resume();
         }
     }
 

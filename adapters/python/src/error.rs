@@ -52,6 +52,12 @@ pub(crate) fn exception(error: Error) -> PyErr {
     }
 }
 
+/// A wait's time-out, with why no frame came where the producer says so.
+pub(crate) fn timed_out(pause: Option<camlane::Pause>) -> PyErr {
+    let text = WaitError::TimedOut.to_string();
+    python::Timeout::new_err(pause.map_or(text.clone(), |pause| format!("{text}: {pause}")))
+}
+
 /// As [`exception`], for a wait.
 pub(crate) fn wait_exception(error: WaitError) -> PyErr {
     let text = error.to_string();

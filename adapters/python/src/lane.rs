@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 use pyo3::types::PyTuple;
 
-use crate::error::{exception, forked, invalid, not_picklable, released, wait_exception};
+use crate::error::{exception, forked, invalid, not_picklable, released, timed_out, wait_exception};
 use crate::frame::{Frame, Held};
 use crate::list::LaneInfo;
 
@@ -71,6 +71,12 @@ pub(crate) fn open(
     let name = consumer.name().to_string();
     let end = Mutex::new(Some(End { consumer, told: None, looked: Instant::now() }));
     Ok(Lane { name, timeout, pid: std::process::id(), end })
+}
+
+/// A pause as `camlane.Pause`.
+pub(crate) fn pause_of<'py>(py: Python<'py>, told: &camlane::Pause) -> PyResult<Bound<'py, PyAny>> {
+    let class = py.import(intern!(py, "camlane._types"))?.getattr(intern!(py, "Pause"))?;
+    class.call1((told.reason.name(), told.errno, told.lasted.as_secs_f64(), told.to_string()))
 }
 
 /// Seconds as people write them.
@@ -165,7 +171,9 @@ impl Lane {
             });
             match waited.ok_or_else(|| self.closed())?.map_err(wait_exception)? {
                 Some(frame) => return Ok(frame),
-                None if left.is_zero() => return Err(wait_exception(WaitError::TimedOut)),
+                None if left.is_zero() => {
+                    return Err(timed_out(self.with(py, |end| Ok(end.consumer.pause()))?));
+                }
                 None => py.check_signals()?,
             }
         }
@@ -230,6 +238,13 @@ impl Lane {
     #[getter]
     fn restarts(&self, py: Python<'_>) -> PyResult<u64> {
         self.totals(py).map(|totals| totals.restarts)
+    }
+
+    /// Why no frames come, if the producer says so: worth a look after Timeout.
+    #[getter]
+    fn pause<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let told = self.with(py, |end| Ok(end.consumer.pause()))?;
+        told.map(|told| pause_of(py, &told)).transpose()
     }
 
     /// Waits for the next frame, at most `timeout` seconds (None: for ever). Ctrl-C works, other threads run.

@@ -8,6 +8,7 @@ use pyo3::types::PyTuple;
 
 use crate::error::{exception, not_picklable, observe_exception, released};
 use crate::frame::{Frame, Held};
+use crate::lane::pause_of;
 use crate::list::LaneInfo;
 use crate::meta::Meta;
 
@@ -66,6 +67,13 @@ impl Observer {
                 _ => "unknown",
             })
         })
+    }
+
+    /// Why no frames come, if the producer says so.
+    #[getter]
+    fn pause<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let told = self.with(|end| Ok(end.pause()))?;
+        told.map(|told| pause_of(py, &told)).transpose()
     }
 
     /// What the newest frame says about itself; None before the first.

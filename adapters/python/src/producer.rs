@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
-use camlane::{Flags, FrameLayout, FrameMeta, LaneOptions, PixelFormat, Sharing};
+use camlane::{Flags, FrameLayout, FrameMeta, LaneOptions, PauseReason, PixelFormat, Sharing};
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 use pyo3::types::PyTuple;
@@ -242,6 +242,31 @@ impl Producer {
     fn count_dropped(&self, py: Python<'_>, frames: u32) -> PyResult<()> {
         self.with(py, |end| {
             end.count_dropped(frames);
+            Ok(())
+        })
+    }
+
+    /// Tells readers why no frames come, until `resume()`: `lane.pause` and the text of Timeout say it.
+    ///
+    /// reason: "intended", "unplugged", "busy", "failed", "no-signal", "suspended" or "silent".
+    /// errno: the system's error behind it.
+    #[pyo3(signature = (reason = "intended", errno = None))]
+    fn pause(&self, py: Python<'_>, reason: &str, errno: Option<i32>) -> PyResult<()> {
+        let known = PauseReason::ALL.into_iter().find(|known| known.name() == reason);
+        let reason = known.ok_or_else(|| {
+            let names = PauseReason::ALL.map(PauseReason::name).join(", ");
+            invalid(format!("reason={reason:?}: choose one of {names}"))
+        })?;
+        self.with(py, |end| {
+            end.pause(reason, errno);
+            Ok(())
+        })
+    }
+
+    /// Takes back what `pause()` told.
+    fn resume(&self, py: Python<'_>) -> PyResult<()> {
+        self.with(py, |end| {
+            end.resume();
             Ok(())
         })
     }

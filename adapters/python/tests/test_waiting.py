@@ -203,3 +203,27 @@ def test_asyncio_notices_a_death(name, producer):
     child.hear()
     with pytest.raises(camlane.ProducerGone):
         asyncio.run(main())
+
+
+def test_a_pause_has_its_reason(name):
+    with camlane.create(name, width=8, height=6) as producer, camlane.open(name) as lane:
+        assert lane.pause is None
+        producer.pause("unplugged", errno=19)
+        with pytest.raises(camlane.Timeout, match="the camera is unplugged .*ENODEV"):
+            lane.next(0.02)
+        assert isinstance(lane.pause, camlane.Pause)
+        assert lane.pause[:2] == ("unplugged", 19) and lane.pause.seconds >= 0.019
+        with camlane.observe(name) as observer:
+            assert observer.pause.reason == "unplugged"
+
+        async def waits():
+            with camlane.open(name, timeout=0.01) as other:
+                async for _ in other:
+                    pass
+
+        with pytest.raises(camlane.Timeout, match="unplugged"):
+            asyncio.run(waits())
+        with pytest.raises(camlane.Invalid, match="no-signal"):
+            producer.pause("tired")
+        producer.resume()
+        assert lane.pause is None

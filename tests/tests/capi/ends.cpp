@@ -37,7 +37,14 @@ static void frames(const std::string &name) {
 
     const auto consumer = camlane::Consumer::open(name).value();
     EXPECT(consumer.try_next().failure().timed_out());
-    EXPECT(consumer.next(1ms).failure().timed_out());
+    EXPECT(consumer.next(1ms).failure().timed_out() && !consumer.pause());
+    EXPECT(producer.pause(0).failure().code() == EINVAL);
+    EXPECT(bool(producer.pause(CAMLANE_PAUSE_UNPLUGGED, ENODEV)));
+    const auto late_frame = consumer.next(1ms);
+    EXPECT(late_frame.failure().timed_out() && late_frame.failure().message().find("unplugged") != std::string::npos);
+    EXPECT(consumer.pause() && consumer.pause()->reason == CAMLANE_PAUSE_UNPLUGGED && consumer.pause()->error == ENODEV);
+    EXPECT(consumer.pause()->lasted_ns < std::uint64_t(1000) * 1000 * 1000 * 1000);
+    EXPECT(bool(producer.resume()) && !consumer.pause());
     for (std::uint8_t n = 1; n <= 3; n++) {
         auto loan = producer.loan().value();
         auto moved = std::move(loan); // the one that was moved from gives nothing back

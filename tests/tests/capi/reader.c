@@ -48,6 +48,10 @@ static void golden_lane(uint8_t *bytes, size_t len) {
     EXPECT(camlane_reader_attach(&reader, bytes, len), 0);
     EXPECT(camlane_reader_state(&reader), CAMLANE_STATE_LIVE);
     EXPECT(camlane_reader_bell(&reader), 5);
+    EXPECT(camlane_reader_pause(&reader), 0);
+    bytes[0x98] = CAMLANE_PAUSE_BUSY, bytes[0x9a] = 16; /* FORMAT.md section 3: EBUSY */
+    EXPECT(camlane_reader_pause(&reader), 16u << 16 | CAMLANE_PAUSE_BUSY);
+    bytes[0x98] = bytes[0x9a] = 0;
     EXPECT(reader.shape.slots == 15 && reader.shape.history == 4 && reader.shape.loans == 5 && reader.shape.pins == 3, 1);
     EXPECT(camlane_reader_info(&reader, &info), 0);
     EXPECT(memcmp(info.name, "golden", 7) == 0 && memcmp(info.calibration, "sha256:c0ffee", 14) == 0, 1);

@@ -3,7 +3,10 @@
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use camlane::{Consumer, ConsumerOptions, FrameMeta, LaneOptions, Read, WaitError, wait_any};
+use camlane::{
+    Consumer, ConsumerOptions, FrameMeta, LaneOptions, LaneStatus, Observer, PauseReason, Producer, Read,
+    WaitError, wait_any,
+};
 use camlane_tests::lane::{TestLane, is_asleep};
 use camlane_tests::pattern::{self, Source};
 use camlane_tests::wait::{PATIENCE, wait_until};
@@ -271,4 +274,41 @@ fn settle(consumer: &mut Consumer) {
         while consumer.try_next().unwrap().is_some() {}
         !readable(consumer, Duration::from_millis(200))
     });
+}
+
+#[rstest]
+#[case::named("")]
+#[case::sealed("sealed:")]
+fn a_reader_is_told_why_no_frames_come_and_for_how_long(#[case] kind: &str) {
+    let lane = TestLane::new("pause");
+    let socket = std::env::temp_dir().join(format!("{}.sock", lane.name()));
+    let address =
+        if kind.is_empty() { lane.name().to_owned() } else { format!("{kind}{}", socket.display()) };
+    let producer = Producer::create(&address, &LaneOptions::for_bytes(64).seats(1)).unwrap();
+    let mut consumer = Consumer::open(&address).unwrap();
+    let observer = Observer::open(&address).unwrap();
+    assert_eq!((consumer.pause(), observer.pause()), (None, None));
+
+    producer.pause(PauseReason::UNPLUGGED, Some(19));
+    assert!(matches!(consumer.next(Duration::from_millis(20)), Err(WaitError::TimedOut)));
+    let told = consumer.pause().unwrap();
+    assert_eq!((told.reason, told.errno), (PauseReason::UNPLUGGED, Some(19)));
+    assert!(told.lasted >= Duration::from_millis(19), "{told:?}");
+    let text = told.to_string();
+    assert!(text.starts_with("the camera is unplugged (ENODEV") && text.ends_with(", for 0 s"), "{text}");
+    assert_eq!(
+        LaneStatus::of(&address).unwrap().lane.unwrap().pause.map(|told| told.reason),
+        Some(told.reason)
+    );
+
+    // Another reason for the same pause: it has lasted since the first.
+    producer.pause(PauseReason::BUSY, None);
+    let then = observer.pause().unwrap();
+    assert_eq!((then.reason, then.errno), (PauseReason::BUSY, None));
+    assert!(then.lasted >= told.lasted, "{then:?} after {told:?}");
+
+    producer.resume();
+    assert_eq!((consumer.pause(), observer.pause()), (None, None));
+    producer.publish(producer.loan().unwrap(), &FrameMeta::bytes(64)).unwrap();
+    assert_eq!(consumer.next(PATIENCE).unwrap().number(), 1);
 }

@@ -56,7 +56,7 @@ from ._errors import (
     SeatsTaken,
     Timeout,
 )
-from ._types import Colour, Details, Flags, Plane, Policy
+from ._types import Colour, Details, Flags, Pause, Plane, Policy
 from ._window import Window
 
 __all__ = [
@@ -86,6 +86,7 @@ __all__ = [
     "Object",
     "ObjectError",
     "Observer",
+    "Pause",
     "Plane",
     "Policy",
     "Producer",

@@ -34,7 +34,8 @@ class Frames:
                 return frame
             left = LOOK_AROUND if deadline is None else min(LOOK_AROUND, deadline - loop.time())
             if left <= 0:
-                raise Timeout("no frame came in time")
+                pause = self._lane.pause
+                raise Timeout("no frame came in time" + (f": {pause.text}" if pause else ""))
             await self._readable(loop, left)
 
     async def _readable(self, loop: asyncio.AbstractEventLoop, limit: float) -> None:

@@ -32,7 +32,7 @@ class Invalid(Error, ValueError):
 
 
 class Timeout(Error, TimeoutError):
-    """No frame came in time; the producer lives."""
+    """No frame came in time; the producer lives. The text says why, where the producer does; so does `lane.pause`."""
 
 
 class Closed(Error):

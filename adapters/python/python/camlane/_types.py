@@ -37,6 +37,25 @@ class Flags(enum.IntFlag):
     """The producer copied once to get the pixels into the slot."""
     PARAMETERS = 1 << 12
     """Parameter sets are inside (H.264, H.265)."""
+    DMABUF = 1 << 13
+    """A camera's driver wrote it into the slot through a dma-buf."""
+    USERPTR = 1 << 14
+    """A camera's driver wrote it to the slot's addresses."""
+    MMAP = 1 << 15
+    """A camera's driver wrote it into a buffer of its own, from which it was copied."""
+
+
+class Pause(NamedTuple):
+    """Why a producer that lives gives no frames, as it says itself."""
+
+    reason: str
+    """"unplugged", "busy", "failed", "no-signal", "suspended", "silent", "intended", or "unknown"."""
+    errno: int | None
+    """The system's error behind it."""
+    seconds: float
+    """How long it has lasted."""
+    text: str
+    """All of that in a sentence."""
 
 
 class Plane(NamedTuple):
