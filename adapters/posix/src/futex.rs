@@ -21,9 +21,16 @@ pub(crate) fn wait(word: Bell<'_>, expected: u32, timeout: Duration) {
 
 /// Wakes everybody who sleeps on the word.
 pub(crate) fn wake_all(word: Bell<'_>) {
+    wake(word, i32::MAX.cast_unsigned());
+}
+
+/// Wakes at most so many of those who sleep on the word, and tells how many there were.
+pub(crate) fn wake(word: Bell<'_>, most: u32) -> u32 {
     let null = std::ptr::null::<u32>();
     // SAFETY: the word is alive and aligned; FUTEX_WAKE does not access it.
-    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, i32::MAX, null, null, 0) };
+    let woken =
+        unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, most, null, null, 0) };
+    u32::try_from(woken).unwrap_or(0)
 }
 
 /// Sleeps until one of the words is no longer as expected, or `timeout` is over. `false`: the system cannot (before

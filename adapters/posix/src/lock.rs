@@ -14,6 +14,7 @@ use nix::sys::mman::shm_open;
 use nix::sys::stat::{Mode, fchmod, fstat};
 
 use crate::error::Error;
+use crate::shm;
 
 /// A lane's lock file, opened by this handle alone: locks belong to the open file, so each holder opens its own.
 #[derive(Debug)]
@@ -36,9 +37,15 @@ impl LockFile {
         let fail = |errno| Error::system("open", object, errno);
         // Never O_CREAT on what exists (fs.protected_regular); so: open, else create, and again if another was faster.
         for _ in 0..100 {
-            match shm_open(object, OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()) {
-                Ok(fd) if fstat(&fd).map_err(fail)?.st_nlink == 0 => continue, // removed between look-up and open
-                Ok(fd) => return Ok(Some(Self { fd, object: object.to_owned() })),
+            match shm_open(object, OFlag::O_RDWR | shm::AS_IT_IS, Mode::empty()) {
+                Ok(fd) => {
+                    let found = fstat(&fd).map_err(fail)?;
+                    if found.st_nlink == 0 {
+                        continue; // removed between look-up and open
+                    }
+                    shm::must_be_a_file(object, &found)?;
+                    return Ok(Some(Self { fd, object: object.to_owned() }));
+                }
                 Err(Errno::ENOENT) => {}
                 Err(errno) => return Err(fail(errno)),
             }
@@ -57,7 +64,7 @@ impl LockFile {
     pub(crate) fn open_file(path: &std::path::Path) -> Result<Self, Error> {
         let object = path.display().to_string();
         let mut options = std::fs::OpenOptions::new();
-        options.read(true).write(true).mode(0o600).custom_flags(libc::O_NOFOLLOW);
+        options.read(true).write(true).mode(0o600).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
         // As in `open`: O_CREAT only for what is not there.
         for _ in 0..100 {
             let opened = match options.create_new(false).open(path) {

@@ -44,8 +44,8 @@ impl Pace {
             (self.period, self.jitter) = (period, 0);
         } else {
             let off = period.abs_diff(self.period);
-            self.jitter = (self.jitter * 7 + off) / 8;
-            self.period = (self.period * 7 + period) / 8;
+            self.jitter = mean(self.jitter, off);
+            self.period = mean(self.period, period);
         }
         self.samples = self.samples.saturating_add(1);
     }
@@ -61,15 +61,23 @@ impl Pace {
             return None;
         }
         let slack = self.jitter.saturating_mul(4);
-        let (due, late) = (last + self.period, last + self.period + slack + WAKE_UP);
+        // A producer may say any time: sums end at the end of time.
+        let due = last.saturating_add(self.period);
+        let late = due.saturating_add(slack.saturating_add(WAKE_UP));
         if now >= late {
             return None; // this one is late beyond the usual: sleep until it comes
         }
-        let wake = if self.period < SHORTEST { now } else { due.saturating_sub(slack + WAKE_UP) };
+        let wake =
+            if self.period < SHORTEST { now } else { due.saturating_sub(slack.saturating_add(WAKE_UP)) };
         let sleep = Duration::from_nanos(wake.saturating_sub(now)).min(limit);
         let spin = Duration::from_nanos(late - now).min(limit).saturating_sub(sleep);
         Some(Plan { sleep, spin })
     }
+}
+
+/// A running mean of the last eight or so.
+const fn mean(before: u64, now: u64) -> u64 {
+    before - before / 8 + now / 8
 }
 
 /// Timers of this thread may otherwise be 50 us late (PR_SET_TIMERSLACK(2const)).
@@ -116,5 +124,21 @@ mod tests {
     fn a_fast_source_is_spun_for() {
         let plan = steady(20, MS / 10).plan_at(2 * MS, Duration::MAX).unwrap();
         assert_eq!(plan.sleep, Duration::ZERO);
+    }
+
+    /// A consumer's process once ended here: sums of what a producer had said went past the end of time.
+    #[test]
+    fn times_that_a_producer_made_up_are_only_times() {
+        for step in [1 << 58, 1 << 60, u64::MAX / 9, u64::MAX / 10 - 1] {
+            let mut pace = steady(9, step);
+            for (number, time) in [(10, u64::MAX), (u64::MAX, u64::MAX), (1, 0), (2, u64::MAX)] {
+                pace.note(number, time);
+                for now in [0, 1, u64::MAX / 2, u64::MAX] {
+                    if let Some(plan) = pace.plan_at(now, Duration::from_secs(1)) {
+                        assert!(plan.sleep + plan.spin <= Duration::from_secs(1));
+                    }
+                }
+            }
+        }
     }
 }

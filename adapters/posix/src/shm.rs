@@ -4,10 +4,11 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use camlane_core::AttachError;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, posix_fallocate};
 use nix::sys::mman::{shm_open, shm_unlink};
-use nix::sys::stat::{Mode, fchmod, fstat};
+use nix::sys::stat::{FileStat, Mode, fchmod, fstat};
 use nix::unistd::ftruncate;
 
 use crate::error::Error;
@@ -28,13 +29,30 @@ impl Inode {
 }
 
 /// Opens an object that exists. `None`: there is none.
+///
+/// # Errors
+/// [`Error::Unusable`] if it is no file: a pipe or a folder that somebody put under the name.
 pub(crate) fn open(object: &str, write: bool) -> Result<Option<OwnedFd>, Error> {
     let access = if write { OFlag::O_RDWR } else { OFlag::O_RDONLY };
-    match shm_open(object, access | OFlag::O_CLOEXEC, Mode::empty()) {
-        Ok(fd) => Ok(Some(fd)),
-        Err(Errno::ENOENT) => Ok(None),
-        Err(errno) => Err(Error::system("open", object, errno)),
+    let fd = match shm_open(object, access | AS_IT_IS, Mode::empty()) {
+        Ok(fd) => fd,
+        Err(Errno::ENOENT) => return Ok(None),
+        Err(errno) => return Err(Error::system("open", object, errno)),
+    };
+    let found = fstat(&fd).map_err(|errno| Error::system("look at", object, errno))?;
+    must_be_a_file(object, &found)?;
+    Ok(Some(fd))
+}
+
+/// A pipe under the name shall not keep us waiting for its other end.
+pub(crate) const AS_IT_IS: OFlag = OFlag::O_CLOEXEC.union(OFlag::O_NONBLOCK);
+
+/// Refuses what cannot be shared memory, before anything is believed or locked.
+pub(crate) fn must_be_a_file(object: &str, found: &FileStat) -> Result<(), Error> {
+    if found.st_mode & libc::S_IFMT == libc::S_IFREG {
+        return Ok(());
     }
+    Err(Error::Unusable { object: object.to_owned(), source: AttachError::Foreign })
 }
 
 /// Makes an object of `len` zero bytes that are really there: later writes cannot fail for want of memory.

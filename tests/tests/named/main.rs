@@ -12,6 +12,7 @@ mod faults;
 mod forked;
 mod life;
 mod restart;
+mod strangers;
 mod surroundings;
 mod threads;
 mod waiting;

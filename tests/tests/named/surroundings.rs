@@ -12,7 +12,7 @@ use rstest::rstest;
 const PEER: &str = env!("CARGO_BIN_EXE_peer");
 
 /// A peer in namespaces of its own, after a script has changed them; `None` where that may not be done.
-fn peer_after(namespaces: &[&str], script: &str) -> Option<Peer> {
+pub(crate) fn peer_after(namespaces: &[&str], script: &str) -> Option<Peer> {
     let mut unshare = Command::new("unshare");
     unshare.args(namespaces).args((!nix::unistd::geteuid().is_root()).then_some("-Ur"));
     let mut peer = Peer::run(unshare.args(["sh", "-ec", &format!("{script}; exec \"$0\""), PEER]));

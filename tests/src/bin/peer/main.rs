@@ -22,7 +22,12 @@
 //! | `visits N LANE` | opens and leaves a lane N times |
 //! | `scribble-data N` | writes N times random bytes over all that its lane's data is |
 //! | `user UID GID`, `limit N`, `unlimited` | becomes another user; may have N more descriptors; as many as before |
-//! | `join SOCKET ROLE`, `misdeeds`, `park N` | joins a sealed lane without camlane; tries what is forbidden; sleeps N times |
+//! | `join SOCKET ROLE`, `misdeeds` | joins a sealed lane without camlane; tries what is forbidden |
+//! | `park N [FILE]` | sleeps on the bell N times, of the joined lane or of one whose data is in a file |
+//! | `status LANE` | looks at a lane, and at all of them |
+//! | `stream-create LANE`, `stream-open LANE` | becomes a byte stream's writer, or its reader |
+//! | `stream-write N MILLISECONDS`, `stream-read N MILLISECONDS` | writes N bytes; reads at most N and checks them |
+//! | `exec`, `exit-now` | becomes another program, which is this one anew; ends by _exit(2) |
 //! | `umask OCTAL`, `objects`, `descriptors`, `drop` | sets it; lists shared memory; counts its own; drops all that is held |
 //! | `fork ORDER ; ORDER ...`, `await` | has a forked child obey, and waits for its end; waits for one more line |
 #![allow(unsafe_code)] // forks, and writes where it must not
@@ -30,12 +35,14 @@
 mod order;
 mod reader;
 mod stranger;
+mod stream;
 mod writer;
 
 use std::fs;
-use std::process::ExitCode;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, ExitCode};
 
-use camlane::{Consumer, Frame, Loan, Observer};
+use camlane::{Consumer, Frame, LaneStatus, Loan, Observer, StreamReader, StreamWriter};
 use camlane_tests::pattern::Source;
 use camlane_tests::raw::Raw;
 use nix::sys::stat::{Mode, umask};
@@ -56,6 +63,10 @@ struct Peer {
     /// The number of the frame that the observer copied last.
     copied: u64,
     strangers: Vec<Raw>,
+    stream_writer: Option<StreamWriter>,
+    stream_reader: Option<StreamReader>,
+    /// Bytes of the stream that were written and read.
+    moved: (u64, u64),
     frames: Vec<Frame>,
     tally: Tally,
 }
@@ -117,7 +128,14 @@ impl Peer {
             "unlimited" => Ok(stranger::limit_files(None)),
             "join" => Ok(self.join(&order)),
             "misdeeds" => Ok(self.misdeeds()),
-            "park" => Ok(self.park(order.number(1) as usize)),
+            "park" => Ok(self.park(order.number(1) as usize, order.text(2))),
+            "status" => status(order.text(1)),
+            "stream-create" => self.stream_create(order.text(1)),
+            "stream-open" => self.stream_open(order.text(1)),
+            "stream-write" => self.stream_write(order.number(1), order.number(2)),
+            "stream-read" => self.stream_read(order.number(1), order.number(2)),
+            "exec" => Ok(exec()),
+            "exit-now" => nix_exit(),
             "echo" => self.echo(order.number(1)),
             "when-asleep" => self.when_asleep(order.text(1), order.number(2)),
             "cycles" => cycles(order.number(1), order.text(2)),
@@ -175,6 +193,28 @@ fn cycles(count: u64, lane: &str) -> Result<String, camlane::Error> {
         peer = Peer::default();
     }
     Ok("ok".to_owned())
+}
+
+/// Looks at a lane, and at all that there are: both must come back, whatever is there.
+fn status(lane: &str) -> Result<String, camlane::Error> {
+    let all = LaneStatus::all().len();
+    match LaneStatus::of(lane) {
+        Ok(status) => Ok(format!("ok all={all} health={:?}", status.health)),
+        Err(camlane::Error::NoSuchLane { .. }) => Ok(format!("ok all={all} health=none")),
+        Err(error) => Err(error),
+    }
+}
+
+/// Runs this program in place of itself: all memory goes, and every descriptor that is not to be inherited.
+fn exec() -> String {
+    let program = std::env::current_exe().expect("a path");
+    format!("error {}", Command::new(program).exec())
+}
+
+/// Ends without any handler or destructor, as a child of a larger program does.
+fn nix_exit() -> ! {
+    // SAFETY: ends the process; nothing of it runs after this.
+    unsafe { nix::libc::_exit(0) }
 }
 
 fn objects() -> String {

@@ -68,10 +68,13 @@ impl Peer {
         format!("ok {}", answers.join(" "))
     }
 
-    /// Has threads sleep on the bell for ever, as an observer can, and answers when all are asleep.
-    pub(crate) fn park(&self, count: usize) -> String {
+    /// Has threads sleep on the bell for ever, as an observer can, and answers when all are asleep. The lane is a file, or the
+    /// one that was joined.
+    pub(crate) fn park(&self, count: usize, file: &str) -> String {
         static PARKED: AtomicUsize = AtomicUsize::new(0);
-        let words = raw::words(&self.strangers.last().expect("a lane").data, 64, false).expect("map");
+        let opened = (!file.is_empty()).then(|| OwnedFd::from(File::open(file).expect("a file")));
+        let data = opened.as_ref().unwrap_or_else(|| &self.strangers.last().expect("a lane").data);
+        let words = raw::words(data, 64, false).expect("map");
         let bell = &words[BELL];
         for _ in 0..count {
             let sleeper = move || {
