@@ -23,7 +23,8 @@ impl Iterator for Orders {
             }
             let mut more = [0; 4096];
             match std::io::stdin().lock().read(&mut more) {
-                Ok(0) | Err(_) => return None,
+                Ok(0) => return None,
+                Err(_) => {} // a test may have every call refused, this one too
                 Ok(count) => self.bytes.extend_from_slice(&more[..count]),
             }
         }

@@ -286,6 +286,60 @@ fn whatever_a_c_program_does_wrong_it_is_told() {
     run(Command::new(program).arg(lane.name()));
 }
 
+/// Compiles the program that loads the library by itself, and starts it.
+fn unloader(lane: &TestLane, how: &[&str]) -> Option<Peer> {
+    static PROGRAM: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let program = PROGRAM.get_or_init(|| {
+        let build = || {
+            compile(
+                "cc",
+                &["-std=c11", "-O1", "-Wl,--as-needed", "-ldl"],
+                "tests/tests/capi/unload.c",
+                "unload",
+            )
+        };
+        have(&["cc", "make"]).then(build)
+    });
+    let library = prefix().join("lib/libcamlane.so");
+    let mut command = Command::new(program.as_ref()?);
+    Some(Peer::run(command.arg(library).arg(lane.name()).args(how)))
+}
+
+#[test]
+fn a_program_may_close_the_library_while_a_lane_is_open() {
+    let lane = TestLane::new("c-unload");
+    let Some(mut program) = unloader(&lane, &["open"]) else { return };
+    assert_eq!(program.answer().unwrap().number("threads"), 3, "the program's own, keeper, notifier");
+    let mut consumer = ConsumerOptions::new().read(Read::Every).open(lane.name()).unwrap();
+    assert_eq!(consumer.next(PATIENCE).unwrap().number(), 1);
+    let mut dead = c_peer().unwrap();
+    dead.must(&format!("open {} 0", lane.name()));
+    let pid = dead.pid();
+    dead.kill();
+    wait_until("the keeper clears up after the dead", || {
+        let seats = LaneStatus::of(lane.name()).unwrap().lane.unwrap().seats.unwrap();
+        seats.iter().all(|seat| seat.pid != pid)
+    });
+    for number in 2..=20 {
+        program.tell("shoot");
+        assert_eq!(program.answer().unwrap().number("number"), number);
+        assert_eq!(consumer.next(PATIENCE).unwrap().number(), number);
+    }
+    assert!(program.end().success());
+    assert!(matches!(consumer.next(PATIENCE), Err(WaitError::ProducerGone)), "it ended nothing");
+}
+
+#[test]
+fn a_library_that_is_loaded_and_closed_a_hundred_times_leaves_no_thread_and_no_descriptor() {
+    let lane = TestLane::new("c-reload");
+    let Some(mut program) = unloader(&lane, &["often", "100"]) else { return };
+    let (early, late) = (program.answer().unwrap(), program.answer().unwrap());
+    assert_eq!((early.number("threads"), late.number("threads")), (1, 1));
+    assert_eq!(early.number("descriptors"), late.number("descriptors"));
+    assert!(program.end().success());
+    assert_eq!(lane.parts(), ["lock"]);
+}
+
 #[rstest]
 #[case::with_exceptions(&["-std=c++17"], "ends")]
 #[case::without_exceptions(&["-std=c++17", "-fno-exceptions", "-fno-rtti"], "ends-without")]

@@ -24,7 +24,8 @@
  *               it never change while the soname is the same.
  * Results       0 or a positive number is success; a negative errno is failure (see Errors).
  * Threads       The library starts a thread for a producer (camlane-keeper) and for camlane_consumer_fd. It calls
- *               nothing back, installs no signal handler, and never exits or aborts the program.
+ *               nothing back, installs no signal handler, and never exits or aborts the program. dlclose leaves it in
+ *               memory: handles that are open stay good.
  *
  * Errors
  *   -EINVAL           an argument is NULL, contradicts another, or is out of its range

@@ -95,6 +95,75 @@ fn a_child_that_drops_its_parents_consumer_and_frames_disturbs_no_pin(#[case] wi
     assert_eq!(parent.ask("next 5000").number("number"), 201);
 }
 
+/// As a program with a larger one around it forks, or a shell of a script's: the child ends by exit(3) with all handlers, by
+/// _exit(2) with none, or by a signal in the midst of a frame.
+#[test]
+fn however_a_child_with_frames_ends_its_parents_pins_are_as_they_were() {
+    let lane = TestLane::new("fork-ends");
+    let source = source(&lane, options().seats(1).pins(2).history(1).loans(1)).unwrap();
+    let mut parent = peer();
+    parent.must(&format!("open {}", lane.name()));
+    parent.must("notify");
+    for _ in 0..2 {
+        source.shoot_all(1);
+        assert_eq!(parent.ask("hold 5000").word(), "frame");
+    }
+    for end in ["verify", "exit-now", "leave ; exit-now", "release ; exit-now", "scribble"] {
+        parent.tell(&format!("fork verify ; {end}"));
+        let told: Vec<Reply> =
+            std::iter::from_fn(|| parent.answer().filter(|reply| reply.word() == "child:")).collect();
+        // The last answer is the parent's, about the child's end.
+        assert!(told.first().is_some_and(|reply| reply.says("held=2")), "{end}: {told:?}");
+        source.shoot_all(200);
+        parent.must("verify");
+        let seats = source.producer.consumers();
+        assert_eq!((seats.len(), seats[0].pid, seats[0].pins), (1, parent.pid(), 2), "{end}");
+    }
+    parent.must("release");
+    assert_eq!(parent.ask("next 5000").number("number"), 1_002);
+}
+
+#[rstest]
+#[case::of_a_named_lane(false)]
+#[case::of_a_sealed_lane(true)]
+fn a_process_that_becomes_another_program_leaves_seat_frames_and_lane(#[case] sealed: bool) {
+    let (lane, folder) = (TestLane::new("exec"), tempfile::tempdir().unwrap());
+    let socket = format!("sealed:{}", folder.path().join("exec.sock").display());
+    let address = if sealed { socket.as_str() } else { lane.name() };
+    let mut camera = peer();
+    camera.must(&format!("create {address} seats=1 pins=2 history=1 loans=1"));
+    let mut reader = peer();
+    reader.must(&format!("open {address}"));
+    reader.must("notify");
+    for _ in 0..2 {
+        camera.must("publish 1");
+        assert_eq!(reader.ask("hold 5000").word(), "frame");
+    }
+    assert!(matches!(Consumer::open(address), Err(Error::SeatsTaken { .. })));
+    let mut fresh = peer();
+    fresh.must("verify");
+    let few = fresh.descriptors();
+    reader.tell("exec");
+    let mut next = None;
+    wait_until("its seat is free", || {
+        next = Consumer::open(address).ok();
+        next.is_some()
+    });
+    reader.must("verify"); // it lives, as another
+    assert_eq!(reader.descriptors(), few, "it took nothing along");
+    assert!(reader.mappings("(deleted)").is_empty() && reader.opened("camlane") == 0);
+    camera.must("publish 100");
+    let (mut next, last) = (next.unwrap(), 102);
+    assert_eq!(next.next(PATIENCE).unwrap().number(), last);
+    // And the camera itself.
+    camera.must("lend");
+    camera.tell("exec");
+    assert!(matches!(next.next(PATIENCE), Err(camlane::WaitError::ProducerGone)));
+    camera.must(&format!("create {address} seats=1"));
+    camera.must("publish 1");
+    assert!(next.next(PATIENCE).unwrap().change().restarted);
+}
+
 #[test]
 fn a_child_can_open_an_end_of_its_own() {
     let lane = TestLane::new("fork-own");

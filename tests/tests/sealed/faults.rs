@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use camlane::{Consumer, Error};
+use camlane::{Consumer, Error, Observer};
 use camlane_tests::faults::Calls;
 use camlane_tests::peer::Peer;
 use camlane_tests::wait::{PATIENCE, wait_until};
@@ -126,4 +126,75 @@ fn a_consumer_killed_at_any_call_of_joining_leaves_its_seat_to_others() {
         });
         assert_eq!(next.unwrap().next(PATIENCE).unwrap().number(), source.producer.published(), "{at}");
     });
+}
+
+/// An observer holds nothing but its connection, of which a user has only so many.
+#[rstest]
+#[case::of_joining(&[], "observe LANE")]
+#[case::of_a_copy(&["observe LANE"], "copy 100")]
+#[case::of_leaving(&["observe LANE"], "drop")]
+fn an_observer_killed_at_any_call_leaves_its_connection_to_others(
+    #[case] first: &[&str],
+    #[case] order: &str,
+) {
+    let place = Place::new();
+    // One, and two that the broker may not have noticed to be gone.
+    let policy = camlane::Policy::default().connections_per_user(3);
+    let source = source(&place, options().policy(policy)).unwrap();
+    source.shoot_all(1);
+    let [first, order] = [first, &[order]]
+        .map(|lines| lines.iter().map(|line| line.replace("LANE", &place.address())).collect());
+    let (first, order): (Vec<String>, Vec<String>) = (first, order);
+    let first: Vec<&str> = first.iter().map(String::as_str).collect();
+    let Some(calls) = Calls::after(PEER, &first, &order[0]) else { return };
+    let mut deaths = 0;
+    calls.kill_at_each(|mut victim, at| {
+        first.iter().for_each(|line| drop(victim.must(line)));
+        victim.tell(&order[0]);
+        assert_eq!(victim.answer(), None, "{at}: it lives");
+        deaths += 1;
+        source.shoot_all(1);
+        let mut copied = None;
+        wait_until("the connection is free", || {
+            copied = Observer::open(&place.address()).ok().and_then(|one| one.copy_newest().unwrap());
+            copied.is_some()
+        });
+        assert_eq!(copied.unwrap().observed.number, source.producer.published(), "{at}");
+    });
+    assert!(deaths > 3, "{deaths} deaths");
+}
+
+#[rstest]
+#[case::to_pin("open LANE ; next 5000", "next 100")]
+#[case::to_pin_with_a_notifier("open LANE ; notify ; next 5000", "next 100")]
+#[case::to_observe("observe LANE ; copy 5000", "copy 100")]
+#[case::and_leave("open LANE", "leave")]
+#[case::and_stop_looking("observe LANE", "drop")]
+fn whatever_the_system_refuses_a_wait_ends_and_the_next_frame_comes(
+    #[case] first: &str,
+    #[case] order: &str,
+) {
+    let place = Place::new();
+    let source = source(&place, options().seats(1)).unwrap();
+    source.shoot_all(1);
+    let first: Vec<String> = first.split(" ; ").map(|line| line.replace("LANE", &place.address())).collect();
+    let first: Vec<&str> = first.iter().map(String::as_str).collect();
+    let Some(calls) = Calls::after(PEER, &first, order) else { return };
+    let (mut turns, observes) = (0, first[0].starts_with("observe"));
+    calls.refuse_each(&ERRNOS, |mut peer, refused| {
+        turns += 1;
+        let at = &refused.at;
+        wait_until("the seat is free", || source.producer.consumers().is_empty());
+        first.iter().for_each(|line| assert_ne!(peer.ask(line).word(), "error", "{at}: {line}"));
+        let reply = peer.ask(order);
+        let typed = reply.word() == "error" && reply.says(" :: ");
+        assert!(typed || ["ok", "timed-out", "frame", "nothing"].contains(&reply.word()), "{at}: {reply:?}");
+        if ["leave", "drop"].contains(&order) {
+            wait_until("the seat is free", || peer.ask(first[0]).word() == "ok");
+        }
+        source.shoot_all(1);
+        let frame = peer.ask(if observes { "copy 5000" } else { "next 5000" });
+        assert_eq!(frame.number("number"), source.producer.published(), "{at}: {frame:?}");
+    });
+    assert!(turns >= 5, "{turns} turns");
 }
