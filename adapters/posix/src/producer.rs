@@ -339,13 +339,13 @@ impl Producer {
                 keeper.ring();
             }
             // Who may read the lane may sleep on its bell, with thousands of threads: those are for the keeper.
-            Some(Home::Named { keeper, .. } | Home::InPlace { keeper, .. }) => {
-                if futex::wake(self.shared.core.region().bell(), WAKE_INLINE + 1) > WAKE_INLINE {
-                    keeper.ring();
-                }
+            Some(Home::Named { keeper, .. } | Home::InPlace { keeper, .. })
+                if futex::wake(self.shared.core.region().bell(), WAKE_INLINE + 1) > WAKE_INLINE =>
+            {
+                keeper.ring();
             }
+            Some(Home::Named { .. } | Home::InPlace { .. }) | None => {}
             Some(Home::Sealed(broker)) => broker.ring(), // strangers may have thousands of threads asleep
-            None => {}
         }
     }
 

@@ -355,11 +355,11 @@ fn with_two_thousand_waiters_on_a_named_lane_the_cameras_thread_wakes_five_at_mo
     let strace = ["-qq", "-f", "-e", "trace=futex,write", "-o"];
     let mut camera = Peer::run(Command::new("strace").args(strace).arg(&log).arg(PEER));
     camera.must(&format!("create {} seats=2", lane.name()));
-    // A seat whose flag says that it sleeps, whenever the producer looks.
-    seat_of(&lane, 0)[seat::SLEEPING].store(1, Ordering::Relaxed);
     let mut crowd = peer();
     crowd.must(&format!("park {WAITERS} {}", lane.file("data").display()));
     for _ in 0..FRAMES {
+        // A seat that sleeps: again, because the keeper clears what nobody sits in.
+        seat_of(&lane, 0)[seat::SLEEPING].store(1, Ordering::Relaxed);
         camera.must("publish 1");
     }
     // The keeper comes to it when it comes to it.
