@@ -3,7 +3,7 @@
 # runs `camlane` there against vivid, v4l2loopback and uvcvideo. One command:
 #   tests/camera.sh all              every suite, every format; 30 packages and 130 MB are fetched the first time
 #   tests/camera.sh short            what belongs into every run of the tests: all but clients, common formats
-#   tests/camera.sh SUITE...         some suites in full: vivid, loopback, uvc, crate (the camera crate's own tests),
+#   tests/camera.sh SUITE...         some suites in full: vivid, loopback, uvc, crate (the tests of crate and program),
 #                                    clients (ffmpeg, GStreamer, ustreamer, OpenCV)
 #   tests/camera.sh table            put the last results into adapters/v4l2/README.md
 #   tests/camera.sh fetch            install, fetch and build what the others need, and no more
@@ -41,8 +41,9 @@ fetch_for_suites() {
     export CAMERA_OPENCV=$machine/opencv
   fi
   if [[ " $* " == *" crate "* ]]; then
-    CAMERA_TESTS=$(cargo test --package camlane-tests --test camera --no-run 2>&1 | sed -n 's/^ *Executable .*(\(.*\))$/\1/p')
-    export CAMERA_TESTS=$PWD/${CAMERA_TESTS:?the tests were not built}
+    CAMERA_TESTS=$(cargo test --package camlane-tests --package camlane-cli --test camera --no-run 2>&1 |
+      sed -n "s|^ *Executable \([^ ]*\) (\(.*\))\$|\1=$PWD/\2|p" | xargs)
+    export CAMERA_TESTS=${CAMERA_TESTS:?the tests were not built}
   fi
   cargo build --quiet --package camlane-cli
 }

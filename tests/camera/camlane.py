@@ -8,7 +8,7 @@ import re
 import signal
 import time
 
-from lab import CAMLANE, PATIENCE, Limit, Process, json_lines
+from lab import CAMLANE, PATIENCE, Limit, Process, json_lines, run
 
 LANES = itertools.count(1)
 REFUSED = "takes none of the memory paths"
@@ -59,6 +59,10 @@ class Publisher(Process):
 
     def watching(self):
         return Watcher(self.lane)
+
+    def info(self):
+        """What `camlane info` says of the lane."""
+        return json.loads(run(CAMLANE, "info", self.lane, "--json"))
 
     def copies(self):
         """Copies from the driver's memory into the lane, measured from outside: 0 if bytes of the lane change while the
@@ -112,6 +116,10 @@ class Watcher(Process):
             return found
 
         return self.wait_for(what, look)[0]
+
+    def pause(self, reason):
+        """Waits until it is told that no frames come, and that this is why."""
+        return self.event("the reason", lambda line: line["event"] == "pause" and line["reason"] == reason)
 
     def frame(self, wanted=lambda frame: True):
         return self.event("such a frame", lambda line: line["event"] == "frame" and wanted(line))

@@ -23,10 +23,12 @@ def check_copies(report, suite, driver, device, code, size, paths=PATHS):
     for path in paths:
         with report.case(suite, driver, "copies are as told", memory=path, format=code, size=size) as row:
             with publishing(device, code, size, path, "--rate", "2") as publisher:
-                told = {"COPIED" in frame["flags"] for frame in publisher.ready().frames(3)}
+                told = {(frame["memory"], frame["copies"]) for frame in publisher.ready().frames(3)}
                 row["copies"] = publisher.copies()
                 assert row["copies"] == COPIES[path]
-                assert told == {row["copies"] > 0}, f"COPIED: {told}"
+                assert told == {(path, row["copies"])}, f"frames say {told}"
+                newest = publisher.info()["newest_frame"]
+                assert (newest["memory"], newest["copies"]) == (path, row["copies"]), f"info says {newest}"
 
 
 def publishing(device, code, size, path, *options):

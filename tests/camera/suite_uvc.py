@@ -1,5 +1,7 @@
 """uvcvideo, the driver of nearly every USB camera, with an emulated camera: formats, a control, and the cable."""
 
+import errno
+
 from camlane import Publisher
 from checks import check_copies, check_pictures
 from lab import ctl
@@ -43,5 +45,11 @@ def cable(report, camera, device):
             seen = consumer.frame()
             camera.unplug()
             publisher.wait_for("a word about it", lambda: "gone" in publisher.err)
+            told = consumer.pause("unplugged")
+            assert told["errno"] == errno.ENODEV, told
+            assert publisher.info()["pause"]["reason"] == "unplugged"
             camera.plug()
+            again = consumer.frame()
+            assert "DISCONTINUITY" in again["flags"], again
             consumer.frame(lambda frame: frame["number"] > seen["number"] + 5)
+            assert publisher.info()["pause"] is None

@@ -4,7 +4,8 @@ use core::time::Duration;
 use std::fs;
 use std::path::PathBuf;
 
-use camlane::{Details, FrameDetails, FrameMeta, Health, LaneStatus};
+use camlane::{Details, Flags, FrameDetails, FrameMeta, Health, LaneStatus, Pause};
+use camlane_v4l2::MemoryPath;
 use nix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
@@ -23,6 +24,11 @@ pub(crate) struct FrameFacts {
     publish_ns: u64,
     source_sequence: u32,
     flags: Vec<String>,
+    /// By which way a camera's driver wrote it; absent where none did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory: Option<&'static str>,
+    /// Copies on its way into the slot.
+    copies: u32,
     user_bytes: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     details: Option<DetailFacts>,
@@ -78,6 +84,8 @@ impl FrameFacts {
             publish_ns: meta.publish_ns,
             source_sequence: meta.source_sequence,
             flags: flag_names(meta),
+            memory: MemoryPath::of(meta.flags).map(MemoryPath::name),
+            copies: meta.flags.contains(Flags::COPIED).into(),
             user_bytes: meta.user_len,
             details: meta.details.as_ref().map(DetailFacts::new),
         }
@@ -137,6 +145,8 @@ pub(crate) struct UsableFacts {
     /// Modulo 2^30.
     pub(crate) published: u32,
     pub(crate) dropped: u32,
+    /// Why no frames come, if the producer says so.
+    pub(crate) pause: Option<PauseFacts>,
     pub(crate) producer: ProcessFacts,
     /// `None`: this user may not look.
     pub(crate) consumers: Option<Vec<ConsumerFacts>>,
@@ -151,6 +161,22 @@ pub(crate) struct UsableFacts {
     pub(crate) calibration: String,
     pub(crate) incarnation: String,
     pub(crate) made_seconds_ago: Option<f64>,
+}
+
+/// A pause in the frames.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct PauseFacts {
+    reason: &'static str,
+    errno: Option<i32>,
+    lasted_ns: u64,
+    pub(crate) text: String,
+}
+
+impl From<Pause> for PauseFacts {
+    fn from(pause: Pause) -> Self {
+        let Pause { reason, errno, lasted, .. } = pause;
+        Self { reason: reason.name(), errno, lasted_ns: lasted.as_nanos() as u64, text: pause.to_string() }
+    }
 }
 
 /// A process, as far as it can be seen from here.
@@ -217,6 +243,8 @@ impl UsableFacts {
             rate: info.rate.into(),
             published: lane.published,
             dropped: lane.dropped,
+            // A dead producer waits for nothing.
+            pause: lane.pause.filter(|_| health != Health::Stale).map(PauseFacts::from),
             producer,
             consumers,
             memory_bytes: shape.footprint(),
@@ -272,7 +300,7 @@ fn since_boottime(then_ns: u64) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use camlane::{Clock, Flags, PixelFormat};
+    use camlane::{Clock, PixelFormat};
 
     #[test]
     fn a_frame_is_described_with_names_instead_of_numbers() {
@@ -280,6 +308,13 @@ mod tests {
         (meta.clock, meta.flags) = (Clock::MONOTONIC, Flags::KEY | Flags::COPIED);
         let json = serde_json::to_value(FrameFacts::new(7, &meta)).unwrap();
         assert_eq!(json["flags"], serde_json::json!(["KEY", "COPIED"]));
+        assert_eq!((json.get("memory"), &json["copies"]), (None, &1.into()), "no camera made it");
+        meta.flags = MemoryPath::Mmap.flags();
+        let json = serde_json::to_value(FrameFacts::new(7, &meta)).unwrap();
+        assert_eq!(
+            (&json["memory"], &json["flags"]),
+            (&"mmap".into(), &serde_json::json!(["COPIED", "MMAP"]))
+        );
         assert_eq!((&json["format"], &json["clock"]), (&"NV12".into(), &"monotonic".into()));
         assert_eq!(json["planes"][1], serde_json::json!({"offset": 32, "stride": 8, "rows": 2, "bytes": 16}));
         assert_eq!(json.get("details"), None);

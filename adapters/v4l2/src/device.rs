@@ -105,6 +105,11 @@ impl Device {
         self.kind == sys::CAPTURE_MPLANE
     }
 
+    /// Tells whether there is still a device behind the node.
+    pub(crate) fn is_there(&self) -> bool {
+        sys::query_capability(self.as_fd(), &mut sys::Capability::zeroed()).is_ok()
+    }
+
     pub(crate) fn error(&self, operation: &'static str) -> impl Fn(Errno) -> Error {
         move |errno| Error::of(errno, operation, &self.path)
     }
@@ -206,6 +211,9 @@ impl Device {
             format.words[7] = EXTENDED;
         }
         sys::set_format(self.as_fd(), &mut format).map_err(self.error("set the format of"))?;
+        if Told::read(&format).align_rows(&mut format, wish.row_align) {
+            sys::set_format(self.as_fd(), &mut format).map_err(self.error("set the format of"))?;
+        }
         let told = Told::read(&format);
         if told.code != choice.fourcc.0 {
             return Err(refused()); // the driver knows better: the format needs another input or size

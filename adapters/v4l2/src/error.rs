@@ -203,6 +203,9 @@ impl Error {
 /// The operation after which a refusal concerns permissions.
 pub(crate) const OPEN: &str = "open";
 
+/// What stands in [`Error::NoMemoryPath`] against dma-bufs if the memory has none: who lends it may know why.
+pub const NO_DMA_BUF: &str = "the memory has no dma-buf";
+
 /// Why the driver refuses a way of sharing memory, in words for people.
 pub(crate) fn refusal(path: MemoryPath, errno: Errno) -> String {
     let why = match errno {

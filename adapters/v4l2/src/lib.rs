@@ -60,13 +60,14 @@ mod picture;
 mod queue;
 mod realtime;
 mod stream;
+mod suspend;
 mod sys;
 
 pub use camlane_core::DmaTarget;
 
 pub use control::{Control, ControlKind};
 pub use device::{Device, Identity};
-pub use error::Error;
+pub use error::{Error, NO_DMA_BUF};
 pub use hotplug::{BackOff, Hotplug};
 pub use list::{Found, cameras, find};
 pub use memory::Pages;
@@ -77,6 +78,7 @@ pub use realtime::{lock_memory, run_in_real_time};
 pub use stream::{
     CopyFn, Event, Frame, Held, NotStarted, Plan, Ready, Refused, Statistics, Stopped, Streaming,
 };
+pub use suspend::Suspends;
 
 /// The README's program compiles.
 #[cfg(doctest)]

@@ -29,6 +29,8 @@ struct Entry<L> {
     /// Where the loan before lay: the driver remembers the pages of each buffer, and finds them again.
     address: usize,
     queued: bool,
+    /// The loan before was opened to this processor's eyes, and not closed again.
+    opened: bool,
     maps: Vec<Mapping>,
 }
 
@@ -60,6 +62,8 @@ pub(crate) struct Buffers<L: DmaTarget + 'static> {
     device: Option<Device>,
     entries: Vec<Entry<L>>,
     path: MemoryPath,
+    /// Where in a loan each plane's dma-buf begins.
+    offsets: Vec<usize>,
     streams: bool,
     process: u32,
 }
@@ -77,11 +81,14 @@ impl<L: DmaTarget> Buffers<L> {
             return Err((Some(device), errno));
         }
         let process = std::process::id();
-        let mut this = Self { device: Some(device), entries: Vec::new(), path, streams: false, process };
+        let (entries, offsets) = (Vec::new(), Vec::new());
+        let mut this = Self { device: Some(device), entries, path, offsets, streams: false, process };
         for index in 0..asked.count {
             let maps = if path == MemoryPath::Mmap { this.map(index) } else { Ok(Vec::new()) };
             match maps {
-                Ok(maps) => this.entries.push(Entry { loan: None, address: 0, queued: false, maps }),
+                Ok(maps) => {
+                    this.entries.push(Entry { loan: None, address: 0, queued: false, opened: false, maps });
+                }
                 Err(errno) => return Err((this.stop().0, errno)),
             }
         }
@@ -152,6 +159,10 @@ impl<L: DmaTarget> Buffers<L> {
             };
             *place = (m, part.len);
         }
+        self.offsets = parts.iter().map(|part| part.offset as usize).collect();
+        if std::mem::take(&mut self.entries[index].opened) && same == Some(index) {
+            sync(&loan, &self.offsets, false); // readers are done: the device may write past the caches again
+        }
         let done = self.queue(index, &places[..parts.len()]);
         let entry = &mut self.entries[index];
         match done {
@@ -217,20 +228,14 @@ impl<L: DmaTarget> Buffers<L> {
                 *filled = Filled { used: plane.bytes_used, offset: plane.data_offset };
             }
         }
-        if self.path == MemoryPath::DmaBuf {
-            self.sync(index, true);
+        let entry = &mut self.entries[index];
+        if self.path == MemoryPath::DmaBuf
+            && let Some(loan) = &entry.loan
+        {
+            sync(loan, &self.offsets, true);
+            entry.opened = true;
         }
         Ok(Dequeued { index, buffer, filled })
-    }
-
-    /// Lets this processor see what the device wrote.
-    fn sync(&self, index: usize, begin: bool) {
-        let Some(loan) = &self.entries[index].loan else { return };
-        if let Some(fd) = sys::borrowed(loan, 0)
-            && let Err(errno) = sys::sync_dma_buf(fd, begin)
-        {
-            log::debug!("a dma-buf that cannot be synchronised: {errno}");
-        }
     }
 
     /// Gives the loan of a buffer that came back.
@@ -277,6 +282,17 @@ impl<L: DmaTarget> Buffers<L> {
         }
         self.entries.iter_mut().for_each(|entry| entry.queued = false);
         self.streams = false;
+    }
+}
+
+/// Lets processors see what the device wrote into each plane, or ends that.
+fn sync(loan: &impl DmaTarget, offsets: &[usize], begin: bool) {
+    for &offset in offsets {
+        if let Some(fd) = sys::borrowed(loan, offset)
+            && let Err(errno) = sys::sync_dma_buf(fd, begin)
+        {
+            log::debug!("a dma-buf that cannot be synchronised: {errno}");
+        }
     }
 }
 

@@ -74,6 +74,8 @@ pub struct Wish {
     pub size: Option<(u32, u32)>,
     /// Frames per second as a fraction.
     pub rate: Option<(u32, u32)>,
+    /// Rows that begin at multiples of so many bytes, from drivers that can; others say what they have. 0: any.
+    pub row_align: u32,
 }
 
 /// What to ask the driver for.
@@ -204,7 +206,7 @@ mod tests {
     }
 
     fn wish(formats: &[F], size: Option<(u32, u32)>, rate: Option<(u32, u32)>) -> Wish {
-        Wish { formats: formats.to_vec(), fourcc: None, size, rate }
+        Wish { formats: formats.to_vec(), fourcc: None, size, rate, row_align: 0 }
     }
 
     #[rstest]

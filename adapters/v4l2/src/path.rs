@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use camlane_core::Flags;
+
 use crate::sys;
 
 /// A way in which pictures get into the user's memory, best first.
@@ -41,6 +43,22 @@ impl MemoryPath {
         matches!(self, Self::Mmap) as u32
     }
 
+    /// What frames that came this way are marked with.
+    #[must_use]
+    pub fn flags(self) -> Flags {
+        match self {
+            Self::DmaBuf => Flags::DMABUF,
+            Self::UserPtr => Flags::USERPTR,
+            Self::Mmap => Flags::MMAP | Flags::COPIED,
+        }
+    }
+
+    /// By which way a frame came, if a camera's driver wrote it.
+    #[must_use]
+    pub fn of(flags: Flags) -> Option<Self> {
+        Self::ALL.into_iter().find(|path| flags.contains(path.flags()))
+    }
+
     pub(crate) const fn number(self) -> u32 {
         match self {
             Self::DmaBuf => sys::memory::DMABUF,
@@ -73,8 +91,10 @@ mod tests {
     fn a_path_is_known_by_its_name_and_only_mmap_copies() {
         for path in MemoryPath::ALL {
             assert_eq!(MemoryPath::from_name(&path.to_string().to_uppercase()), Some(path));
+            assert_eq!(MemoryPath::of(path.flags() | Flags::KEY), Some(path));
         }
         assert_eq!(MemoryPath::from_name("read"), None);
+        assert_eq!(MemoryPath::of(Flags::COPIED), None, "a frame that no camera made");
         assert_eq!(MemoryPath::ALL.map(MemoryPath::copies), [0, 0, 1]);
     }
 }

@@ -62,6 +62,18 @@ impl Told {
         Self { width, height, code, field, colour, planes: vec![(words[4], words[5])] }
     }
 
+    /// Asks in `format` for rows that begin at multiples of `align` bytes; false if they do already, or there are none.
+    pub(crate) fn align_rows(&self, format: &mut sys::Format, align: u32) -> bool {
+        let mut asked = false;
+        for (plane, &(line, _)) in self.planes.iter().enumerate() {
+            let wanted = line.checked_next_multiple_of(align.max(1)).unwrap_or(line);
+            let word = if format.kind == sys::CAPTURE_MPLANE { 6 + 5 * plane } else { 4 };
+            asked |= wanted != line;
+            format.words[word] = wanted;
+        }
+        asked
+    }
+
     /// Lays the picture out in a slot.
     pub(crate) fn picture(&self, device: &Path, rate: Option<(u32, u32)>) -> Result<Picture, Error> {
         self.lay_out(rate, crate::memory::page_size())

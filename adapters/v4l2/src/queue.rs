@@ -13,7 +13,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::time::{ClockId, clock_gettime};
 
 use crate::device::Device;
-use crate::error::Error;
+use crate::error::{Error, NO_DMA_BUF};
 use crate::filled::{self, Sequence, Step};
 use crate::memory::{Buffers, Dequeued};
 use crate::path::MemoryPath;
@@ -102,7 +102,7 @@ impl<L: DmaTarget + fmt::Debug> Queue<L> {
             let error = match errno {
                 Errno::EBADF => Error::NoMemoryPath {
                     device: self.device().path().into(),
-                    tried: vec![format!("{}: the memory has no dma-buf", self.memory())],
+                    tried: vec![format!("{}: {NO_DMA_BUF}", self.memory())],
                 },
                 errno => self.device().error(QUEUE)(errno),
             };
@@ -201,7 +201,7 @@ impl<L: DmaTarget + fmt::Debug> Queue<L> {
             self.offer_idle()?;
             let Ready::Buffer(raw) = self.look(deadline)? else { return Ok(None) };
             if let Some(mut meta) = self.describe(&raw)? {
-                meta.flags = Flags(meta.flags.0 & !Flags::COPIED.0);
+                meta.flags = Flags(meta.flags.0 & !self.memory().flags().0); // it came into no slot
                 self.held.push(raw.index);
                 self.count(&meta);
                 return Ok(Some(Held { raw, meta }));
@@ -257,9 +257,17 @@ impl<L: DmaTarget + fmt::Debug> Queue<L> {
                     return Err(self.device().error(READ)(Errno::EIO));
                 }
                 Err(Errno::EAGAIN) => {}
+                Err(Errno::EINVAL) => return Err(self.stopped()),
                 Err(errno) => return Err(self.device().error(READ)(errno)),
             }
         }
+    }
+
+    /// What it means that the queue does not stream any more, though nobody here stopped it (vb2 says EINVAL then): a driver
+    /// that lost its device stops the queue before the node goes, so the device is asked whether it is there.
+    fn stopped(&self) -> Error {
+        let errno = if self.device().is_there() { Errno::EIO } else { Errno::ENODEV };
+        self.device().error(READ)(errno)
     }
 
     /// Takes the events that wait; `None` if none of them matters here.
@@ -332,9 +340,7 @@ impl<L: DmaTarget + fmt::Debug> Queue<L> {
         if lost > 0 {
             meta.flags |= Flags::DISCONTINUITY;
         }
-        if copied {
-            meta.flags |= Flags::COPIED;
-        }
+        meta.flags |= self.memory().flags();
         Ok(Some(meta))
     }
 

@@ -244,7 +244,10 @@ impl Device {
                         return Err(NotStarted { device: None, loans, error });
                     };
                     device = same;
-                    tried.push(format!("{path}: {error}"));
+                    match error {
+                        Error::NoMemoryPath { tried: reasons, .. } => tried.extend(reasons),
+                        error => tried.push(format!("{path}: {error}")),
+                    }
                 }
             }
         }

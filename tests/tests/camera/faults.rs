@@ -1,9 +1,11 @@
 //! What goes wrong with cameras, as vivid's controls make it go wrong.
 
+use std::os::fd::AsFd as _;
+use std::process::Command;
 use std::time::Duration;
 
 use camlane::Flags;
-use camlane_v4l2::{Device, Error, Event, MemoryPath, Pages, Plan, Wish};
+use camlane_v4l2::{Device, Error, Event, MemoryPath, NO_DMA_BUF, Pages, Plan, Wish};
 use rstest::rstest;
 
 use crate::vivid::{Api, Input, Vivid, blank};
@@ -99,6 +101,47 @@ fn a_broken_stream_gives_everything_back_and_starts_again(
     let plan = Plan { memory: vec![path], ..Plan::default() };
     let mut camera = stopped.device.unwrap().stream(picture, &plan, stopped.loans).unwrap();
     assert!(matches!(camera.dequeue(Duration::from_secs(30)), Ok(Event::Frame(_))));
+}
+
+/// A driver that loses its device may stop the queue before the node goes: DQBUF then says EINVAL, which once ended the
+/// program for good.
+#[test]
+fn a_queue_that_was_stopped_behind_the_cameras_back_is_a_broken_stream() {
+    let Some(vivid) = Vivid::find(Api::Single) else { return };
+    let mut shoot = vivid.start(&small(), MemoryPath::UserPtr).unwrap();
+    let frame = shoot.frame();
+    shoot.publish(frame);
+    // VIDIOC_STREAMOFF on the same open file, which a child inherits.
+    let file = shoot.camera.as_fd().try_clone_to_owned().unwrap();
+    let stop = "import fcntl; fcntl.ioctl(0, 0x40045613, b'\\x01\\0\\0\\0')";
+    let done = Command::new("python3").args(["-c", stop]).stdin(file).status().unwrap();
+    assert!(done.success());
+    let error = loop {
+        match shoot.camera.dequeue(Duration::from_secs(30)) {
+            Ok(Event::Frame(_)) => {}
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => break error,
+        }
+    };
+    assert!(error.is_broken_stream(), "{error}");
+    let picture = *shoot.camera.picture();
+    let stopped = shoot.camera.stop();
+    let loans = (0..4).map(|_| Pages::new(picture.slot_bytes as usize).unwrap()).collect();
+    let mut camera = stopped.device.unwrap().stream(picture, &Plan::default(), loans).unwrap();
+    assert!(matches!(camera.dequeue(Duration::from_secs(30)), Ok(Event::Frame(_))));
+}
+
+#[test]
+fn memory_without_dma_bufs_is_refused_with_one_reason() {
+    let Some(vivid) = Vivid::find(Api::Single) else { return };
+    let mut device = vivid.open();
+    let picture = device.configure(&small()).unwrap();
+    let plan = Plan { memory: vec![MemoryPath::DmaBuf], ..Plan::default() };
+    let loans = vec![Pages::new(picture.slot_bytes as usize).unwrap()];
+    let failed = device.stream(picture, &plan, loans).unwrap_err();
+    let Error::NoMemoryPath { tried, .. } = &failed.error else { panic!("{}", failed.error) };
+    assert_eq!(*tried, [format!("dmabuf: {NO_DMA_BUF}")]);
+    assert_eq!((failed.loans.len(), failed.device.is_some()), (1, true));
 }
 
 #[rstest]

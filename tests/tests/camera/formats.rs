@@ -50,6 +50,7 @@ fn pictures_arrive_in_another_process_where_the_driver_wrote_them(
         assert!(inside.contains(&frame.loan.as_ptr().addr()), "the loan lies in the lane");
         let copied = frame.meta.flags.contains(Flags::COPIED);
         assert_eq!((copied, shoot.camera.memory()), (path == MemoryPath::Mmap, path));
+        assert_eq!(MemoryPath::of(frame.meta.flags), Some(path), "a frame names its way");
         for (index, plane) in frame.meta.layout.planes().iter().enumerate() {
             let plane = &frame.loan[plane.offset as usize..][..plane.bytes as usize];
             // Not "all but a few": a black or white picture has no such byte, and a colour bar may have many.
@@ -63,6 +64,45 @@ fn pictures_arrive_in_another_process_where_the_driver_wrote_them(
         assert_eq!((seen.number("number"), seen.number("digest")), (number, sent), "{seen:?}");
         assert_eq!(seen.number("in-place"), 1);
         assert_eq!(seen.number("flags") as u32 & Flags::COPIED.0 != 0, copied);
+    }
+}
+
+/// Rows that the driver pads are described as they lie.
+#[rstest]
+#[case::one_plane(F::GRAY8, Api::Single, &[512])]
+#[case::pairs(F::YUYV, Api::Single, &[768])]
+#[case::two_planes(F::NV12, Api::Single, &[512, 512])]
+#[case::multiplanar(F::GRAY8, Api::Multi, &[512])]
+fn rows_that_the_driver_pads_keep_their_stride(
+    #[case] format: F,
+    #[case] api: Api,
+    #[case] strides: &[u32],
+    #[values(MemoryPath::DmaBuf, MemoryPath::UserPtr, MemoryPath::Mmap)] path: MemoryPath,
+) {
+    let Some(vivid) = Vivid::find(api) else { return };
+    let size = Some((320, 180));
+    let wish = Wish { formats: vec![format], size, rate: Some((30, 1)), row_align: 256, ..Wish::default() };
+    let mut shoot = vivid.start(&wish, path).unwrap();
+    let mut reader = peer();
+    reader.must(&format!("open {}", shoot.address));
+    for _ in 0..FRAMES {
+        let frame = shoot.frame();
+        let layout = frame.meta.layout;
+        assert_eq!(layout.planes().iter().map(|plane| plane.stride).collect::<Vec<_>>(), strides);
+        for (index, plane) in layout.planes().iter().enumerate() {
+            let row = layout.row_bytes(index) as usize;
+            let rows =
+                frame.loan[plane.offset as usize..][..plane.bytes as usize].chunks(plane.stride as usize);
+            // A row that was laid out otherwise would be blank somewhere, as one before or after it would not be.
+            assert!(
+                rows.clone().all(|whole| whole[..row].iter().any(|byte| *byte != BLANK)),
+                "plane {index}"
+            );
+            assert_eq!(rows.len(), plane.rows as usize);
+        }
+        let sent = digest(&frame.loan[..layout.bytes as usize]);
+        shoot.publish(frame);
+        assert_eq!(reader.ask("see 20000").number("digest"), sent);
     }
 }
 

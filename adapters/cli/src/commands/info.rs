@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use camlane::{Address, Flags, LaneStatus, Observed, Observer};
+use camlane_v4l2::MemoryPath;
 use clap::Args;
 use serde::Serialize;
 
@@ -47,6 +48,9 @@ impl Info {
             table.add("sealed", format!("joined at {}", socket.display()));
         }
         table.add("state", lane.health);
+        if let Some(pause) = lane.usable.as_ref().and_then(|usable| usable.pause.as_ref()) {
+            table.add("no frames", &pause.text);
+        }
         if let Some(problem) = &lane.problem {
             table.add("problem", problem);
         }
@@ -153,6 +157,9 @@ impl Rows {
         );
         self.add("  sequence", meta.source_sequence);
         self.add("  flags", format!("{:?}", meta.flags));
+        if let Some(path) = MemoryPath::of(meta.flags) {
+            self.add("  memory path", path);
+        }
         self.add(
             "  copies",
             match meta.flags.contains(Flags::COPIED) {

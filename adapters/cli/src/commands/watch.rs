@@ -145,7 +145,7 @@ impl Watch {
                         return Ok("frames");
                     }
                 }
-                Err(WaitError::TimedOut) => {}
+                Err(WaitError::TimedOut) => view.pause(consumer.pause())?,
                 Err(WaitError::Closed) => {
                     view.news(&Event::Closed, "the producer ended the stream")?;
                     if self.until_end {

@@ -4,7 +4,9 @@ use core::time::Duration;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
+use camlane::PauseReason;
 use camlane_v4l2::{Device, Error, Event, MemoryPath, Pages, Picture, Plan, Streaming, Wish};
+use nix::errno::Errno;
 
 use super::{Filled, Source, SourceError, SourceOptions, Stream};
 use crate::stop;
@@ -34,6 +36,7 @@ pub(crate) fn wish(options: &SourceOptions) -> Wish {
         formats: options.format.into_iter().collect(),
         size: options.size,
         rate: options.rate,
+        row_align: options.row_align,
         ..Wish::default()
     }
 }
@@ -124,10 +127,25 @@ impl Remedy {
             error if error.is_gone() => Self::Wait,
             // udev gives a new node its group only after the kernel made it.
             Error::Permission { .. } | Error::NotACamera { .. } => Self::Wait,
+            // It worked before, so others have taken it, or the room on its bus, in between.
+            Error::Busy { .. } | Error::NoBandwidth { .. } => Self::Wait,
             error if error.is_broken_stream() => Self::Restart,
             Error::NoSignal { .. } => Self::Restart,
             _ => Self::GiveUp,
         }
+    }
+
+    /// What readers are told about an error, and the system's own number for it.
+    pub(crate) fn reason(error: &Error) -> (PauseReason, Option<i32>) {
+        let (reason, errno) = match error {
+            Error::Busy { .. } => (PauseReason::BUSY, Errno::EBUSY),
+            Error::NoBandwidth { .. } => (PauseReason::FAILED, Errno::ENOSPC),
+            Error::StreamBroken { .. } => (PauseReason::FAILED, Errno::EIO),
+            Error::NoSignal { source, .. } => return (PauseReason::NO_SIGNAL, source.raw_os_error()),
+            Error::System { source, .. } => return (PauseReason::FAILED, source.raw_os_error()),
+            _ => (PauseReason::UNPLUGGED, Errno::ENODEV),
+        };
+        (reason, Some(errno as i32))
     }
 
     /// How long to sleep before the next attempt, at least.
@@ -151,12 +169,16 @@ mod tests {
     }
 
     #[test]
-    fn a_camera_that_is_gone_is_waited_for_and_a_busy_one_is_not() {
+    fn a_camera_that_is_gone_or_taken_meanwhile_is_waited_for_and_a_broken_stream_starts_again() {
         let device = PathBuf::from("/dev/video0");
         let gone = Error::Disconnected { device: device.clone() };
         let broken = Error::StreamBroken { device: device.clone(), operation: "start" };
-        let busy = Error::Busy { device, operation: "start", holders: Vec::new() };
-        let remedies = [gone, broken, busy].map(|error| Remedy::against(&error));
-        assert_eq!(remedies, [Remedy::Wait, Remedy::Restart, Remedy::GiveUp]);
+        let busy = Error::Busy { device: device.clone(), operation: "start", holders: Vec::new() };
+        let lost = Error::NoMemoryPath { device, tried: Vec::new() };
+        let errors = [gone, broken, busy, lost];
+        let remedies = errors.each_ref().map(Remedy::against);
+        assert_eq!(remedies, [Remedy::Wait, Remedy::Restart, Remedy::Wait, Remedy::GiveUp]);
+        let reasons = errors.each_ref().map(|error| Remedy::reason(error).0.name());
+        assert_eq!(reasons[..3], ["unplugged", "failed", "busy"]);
     }
 }

@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::Context as _;
-use camlane::{CopyKind, Loan, Producer};
+use camlane::{CopyKind, Flags, Loan, PauseReason, Producer};
 use camlane_v4l2::{
     BackOff, Device, Error, Event, Hotplug, Identity, MemoryPath, Picture, Plan, Refused, Statistics,
-    Streaming,
+    Streaming, Suspends,
 };
 use clap::Args;
 use serde::Serialize;
@@ -22,6 +22,10 @@ use crate::stop;
 
 /// Slots that are with the driver at a time: one that is filled, one that is next, and two for a late wake-up.
 const WITH_DRIVER: u32 = 4;
+
+/// How long a camera may give no picture before readers are told, and, after the machine slept, before it is started again;
+/// or four times as long as a picture takes, where that is longer.
+const SILENCE: Duration = Duration::from_secs(2);
 
 /// What concerns cameras alone.
 #[derive(Debug, Args)]
@@ -93,6 +97,11 @@ struct Session<'p> {
     others: Vec<Identity>,
     /// The lane, and the picture that it was made for.
     lane: Option<(Producer, Picture)>,
+    /// Readers were told why no frames come.
+    paused: bool,
+    suspends: Suspends,
+    /// The machine slept since the newest frame.
+    slept: bool,
     start: Instant,
     frames: u64,
     dropped_before: u64,
@@ -112,6 +121,8 @@ enum End {
     All(&'static str),
     /// The camera, which is here, gets another picture.
     Changed(Option<Device>),
+    /// The machine slept, and the camera gives nothing since.
+    Slept,
     /// The camera failed.
     Failed(Error),
 }
@@ -133,6 +144,9 @@ impl Publish {
             identity: None,
             others: Vec::new(),
             lane: None,
+            paused: false,
+            suspends: Suspends::new(),
+            slept: false,
             start: Instant::now(),
             frames: 0,
             dropped_before: 0,
@@ -178,6 +192,14 @@ impl Session<'_> {
                     here = device;
                     continue;
                 }
+                End::Slept => {
+                    self.restarts += 1;
+                    self.tell(PauseReason::SUSPENDED, None);
+                    report.status.say(format_args!(
+                        "camlane: the machine slept, and the camera gives nothing since: it is started again"
+                    ));
+                    continue;
+                }
                 End::Failed(error) => error,
             };
             let remedy = Remedy::against(&error);
@@ -185,6 +207,9 @@ impl Session<'_> {
             if first || self.args.no_reconnect || remedy == Remedy::GiveUp {
                 return Err(error.into());
             }
+            let (reason, errno) = Remedy::reason(&error);
+            self.slept |= self.suspends.happened();
+            self.tell(if self.slept { PauseReason::SUSPENDED } else { reason }, errno);
             match remedy {
                 Remedy::Wait if self.frames > frames => self.disconnects += 1,
                 Remedy::Restart => self.restarts += 1,
@@ -203,6 +228,14 @@ impl Session<'_> {
             if self.pause(wait, hotplug.as_ref().filter(|_| remedy == Remedy::Wait)) {
                 return Ok("stopped");
             }
+        }
+    }
+
+    /// Tells readers why no frames come, from now until the next one.
+    fn tell(&mut self, reason: PauseReason, errno: Option<i32>) {
+        if let Some((producer, _)) = &self.lane {
+            producer.pause(reason, errno);
+            self.paused = true;
         }
     }
 
@@ -261,7 +294,7 @@ impl Session<'_> {
         let identity = device.identity().clone();
         let mut camera = match device.stream(picture, &self.plan(), loans) {
             Ok(camera) => camera,
-            Err(failed) => return Ok(End::Failed(failed.error)),
+            Err(failed) => return Ok(End::Failed(self.explained(failed.error))),
         };
         if self.identity.is_none() {
             let all = camlane_v4l2::cameras().into_iter().map(|found| found.identity);
@@ -273,13 +306,34 @@ impl Session<'_> {
             }
         }
         self.identity = Some(identity);
-        (self.memory, self.refused) = (camera.memory(), camera.refused().to_vec());
+        self.memory = camera.memory();
+        self.refused = camera.refused().iter().map(|reason| self.why(reason)).collect();
         let ended = self.play(&mut camera, report);
         self.count(camera.statistics());
         Ok(match ended? {
             End::Changed(_) => End::Changed(camera.stop().device),
             other => other,
         })
+    }
+
+    /// Says of memory without dma-bufs why it has none: that is the lane's matter, which a camera knows nothing of.
+    fn why(&self, reason: &str) -> String {
+        if !reason.contains(camlane_v4l2::NO_DMA_BUF) {
+            return reason.to_owned();
+        }
+        match self.lane.as_ref().map(|(producer, _)| (producer.address().socket(), producer.no_dma_bufs())) {
+            Some((Some(_), Some(error))) => format!("{reason}: {error}"),
+            _ => format!("{reason}, because it has a name: publish sealed:NAME instead"),
+        }
+    }
+
+    fn explained(&self, error: Error) -> Error {
+        match error {
+            Error::NoMemoryPath { device, tried } => {
+                Error::NoMemoryPath { device, tried: tried.iter().map(|reason| self.why(reason)).collect() }
+            }
+            other => other,
+        }
     }
 
     fn plan(&self) -> Plan {
@@ -315,7 +369,10 @@ impl Session<'_> {
             _ => options,
         };
         let producer = Producer::create(&self.publish.lane.to_string(), &options)?;
-        self.lane = Some((producer, picture));
+        if let Some(error) = producer.no_dma_bufs() {
+            log::info!("the slots have no dma-bufs: {error}");
+        }
+        (self.lane, self.paused) = (Some((producer, picture)), false);
         while !again && self.producer()?.consumers().len() < self.publish.wait_for as usize {
             if stop::sleep_until(Instant::now() + Duration::from_millis(10)) {
                 break;
@@ -341,7 +398,7 @@ impl Session<'_> {
             output::bytes(shape.map_or(0, |shape| shape.footprint())),
         ));
         for reason in camera.refused() {
-            log::info!("not by {reason}");
+            log::info!("not by {}", self.why(reason));
         }
     }
 
@@ -353,6 +410,9 @@ impl Session<'_> {
     fn play(&mut self, camera: &mut Streaming<Loan>, report: &mut Report) -> anyhow::Result<End> {
         let mut lost = 0;
         let mut refused = VecDeque::new();
+        let (frames, seconds) = camera.picture().rate.unwrap_or((30, 1));
+        let silence = SILENCE.max(4 * Duration::from_secs(seconds.into()) / frames.max(1));
+        let mut last = Instant::now();
         loop {
             if self.publish.frames.is_some_and(|most| self.frames >= most) {
                 return Ok(End::All("frames"));
@@ -374,7 +434,11 @@ impl Session<'_> {
             if refused.len() > WITH_DRIVER as usize
                 && let Some(error) = refused.pop_back()
             {
-                return Ok(End::Failed(error));
+                return Ok(End::Failed(match error {
+                    // It took such buffers until now.
+                    Error::System { device, operation, .. } => Error::StreamBroken { device, operation },
+                    other => other,
+                }));
             }
             let frame = match camera.dequeue(stop::LOOK) {
                 Ok(Event::Frame(frame)) => frame,
@@ -382,6 +446,17 @@ impl Session<'_> {
                 Ok(Event::EndOfStream) => return Ok(End::All("source")),
                 Ok(_) => {
                     report.tick(self.start, self.frames, self.dropped(), self.consumers());
+                    if self.suspends.happened() {
+                        (self.slept, last) = (true, Instant::now());
+                    }
+                    if last.elapsed() >= silence {
+                        if self.slept {
+                            return Ok(End::Slept);
+                        }
+                        if !self.paused {
+                            self.tell(PauseReason::SILENT, None);
+                        }
+                    }
                     continue;
                 }
                 Err(error) => return Ok(End::Failed(error)),
@@ -390,8 +465,14 @@ impl Session<'_> {
             let all = told.lost_by_driver + told.no_room + told.empty;
             let producer = self.producer()?;
             producer.count_dropped((all - lost) as u32);
-            producer.publish(frame.loan, &frame.meta)?;
+            let mut meta = frame.meta;
+            if self.paused {
+                meta.flags |= Flags::DISCONTINUITY;
+                producer.resume();
+            }
+            producer.publish(frame.loan, &meta)?;
             (lost, self.frames) = (all, self.frames + 1);
+            (self.paused, self.slept, last) = (false, false, Instant::now());
             report.tick(self.start, self.frames, self.dropped(), self.consumers());
         }
     }

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use camlane::{
-    Address, Consumer, ConsumerOptions, Frameset, FramesetError, Read, SyncTotals, Synchronizer, WaitError,
+    Address, Consumer, ConsumerOptions, Frameset, FramesetError, PauseReason, Read, SyncTotals, Synchronizer,
+    WaitError,
 };
 use camlane_measure::{Summary as Percentiles, Times};
 use serde::Serialize;
@@ -25,7 +26,7 @@ enum Event<'e> {
         spread_ns: u64,
         frames: Vec<Member>,
     },
-    /// A lane's producer ended the stream or died, or its frames cannot be compared.
+    /// A lane's producer ended the stream or died, or says why no frames come, or its frames cannot be compared.
     News {
         text: String,
     },
@@ -73,6 +74,8 @@ pub(super) struct InStep<'w> {
     watch: &'w Watch,
     output: Output,
     framesets: u64,
+    /// Why each lane has no frames.
+    paused: Vec<Option<PauseReason>>,
     spreads: Times,
     began: Instant,
     shown: (Instant, u64),
@@ -81,7 +84,8 @@ pub(super) struct InStep<'w> {
 impl<'w> InStep<'w> {
     pub(super) fn new(watch: &'w Watch, output: Output) -> Self {
         let now = Instant::now();
-        Self { watch, output, framesets: 0, spreads: Times::new(), began: now, shown: (now, 0) }
+        let (spreads, paused) = (Times::new(), Vec::new());
+        Self { watch, output, framesets: 0, paused, spreads, began: now, shown: (now, 0) }
     }
 
     pub(super) fn run(mut self, lanes: &[Address], tolerance: Duration) -> anyhow::Result<ExitCode> {
@@ -117,10 +121,10 @@ impl<'w> InStep<'w> {
                         return Ok("frames");
                     }
                 }
-                Err(FramesetError::TimedOut) => {}
+                Err(FramesetError::TimedOut) => self.pauses(lanes)?,
                 Err(FramesetError::Lane { source: WaitError::Other(error), .. }) => return Err(error.into()),
                 Err(news) => {
-                    self.news(&news)?;
+                    self.news(news.to_string())?;
                     let closed = matches!(news, FramesetError::Lane { source: WaitError::Closed, .. });
                     if closed && self.watch.until_end {
                         return Ok("closed");
@@ -155,8 +159,21 @@ impl<'w> InStep<'w> {
         })
     }
 
-    fn news(&self, news: &FramesetError) -> io::Result<()> {
-        let text = news.to_string();
+    /// Tells of lanes without frames why, when that is news.
+    fn pauses(&mut self, lanes: &Synchronizer) -> io::Result<()> {
+        self.paused.resize(lanes.lanes().len(), None);
+        for (index, lane) in lanes.lanes().iter().enumerate() {
+            let told = lane.pause();
+            let reason = told.map(|told| told.reason);
+            let before = std::mem::replace(&mut self.paused[index], reason);
+            if let Some(pause) = told.filter(|_| reason != before) {
+                self.news(format!("lane '{}': {pause}", lane.address()))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn news(&self, text: String) -> io::Result<()> {
         if self.output.json {
             self.output.value(&Event::News { text })
         } else {

@@ -4,12 +4,13 @@ use core::time::Duration;
 use std::io::{self, Write as _};
 use std::time::Instant;
 
-use camlane::{Address, Frame};
+use camlane::{Address, Frame, Pause};
 use camlane_measure::{Summary as Percentiles, Times};
+use camlane_v4l2::MemoryPath;
 use serde::Serialize;
 
 use super::Watch;
-use crate::describe::FrameFacts;
+use crate::describe::{FrameFacts, PauseFacts};
 use crate::output::{self, Output};
 use crate::pattern;
 use crate::snapshot::{Kind, Shot, write_packed};
@@ -26,6 +27,8 @@ pub(super) enum Event<'e> {
         dropped: u32,
         restarted: bool,
     },
+    /// The producer says why no frames come.
+    Pause(PauseFacts),
     /// The producer ended the stream.
     Closed,
     /// The producer died.
@@ -60,6 +63,7 @@ pub(super) struct View<'w> {
     ages: Times,
     recent: Times,
     newest: String,
+    paused: Option<Pause>,
     begun: Instant,
     first: Option<Instant>,
     shown: Instant,
@@ -79,6 +83,7 @@ impl<'w> View<'w> {
             ages: Times::new(),
             recent: Times::new(),
             newest: String::new(),
+            paused: None,
             begun: now,
             first: None,
             shown: now,
@@ -98,6 +103,7 @@ impl<'w> View<'w> {
             self.recent.record(age);
         }
         self.frames += 1;
+        self.paused = None;
         self.first.get_or_insert_with(Instant::now);
         let (number, meta) = (frame.number(), frame.meta());
         let layout = &meta.layout;
@@ -111,7 +117,9 @@ impl<'w> View<'w> {
             self.output
                 .line(format_args!("-- {what}, {} {}x{}", layout.format, layout.width, layout.height))?;
         }
-        self.newest = format!("{number}  {} {}x{}", layout.format, layout.width, layout.height);
+        let by = MemoryPath::of(meta.flags)
+            .map_or_else(String::new, |path| format!(", {path} with {} copies", path.copies()));
+        self.newest = format!("{number}  {} {}x{}{by}", layout.format, layout.width, layout.height);
         if self.watch.check {
             self.check(frame);
         }
@@ -162,6 +170,17 @@ impl<'w> View<'w> {
         }
     }
 
+    /// Tells why no frames come, when that is news.
+    pub(super) fn pause(&mut self, told: Option<Pause>) -> io::Result<()> {
+        let why = |pause: &Option<Pause>| pause.map(|pause| (pause.reason, pause.errno));
+        let is_news = why(&told) != why(&self.paused);
+        self.paused = told;
+        match told.filter(|_| is_news) {
+            Some(pause) => self.news(&Event::Pause(pause.into()), &pause.to_string()),
+            None => Ok(()),
+        }
+    }
+
     /// Writes the line of a second.
     pub(super) fn tick(&mut self, totals: camlane::Totals) -> io::Result<()> {
         let passed = self.shown.elapsed();
@@ -171,7 +190,10 @@ impl<'w> View<'w> {
         let rate = (self.frames - self.shown_frames) as f64 / passed.as_secs_f64();
         let at = |share| self.recent.at(share).map_or_else(|| "-".to_owned(), output::nanos);
         let line = match self.frames - self.shown_frames {
-            0 => "no frame".to_owned(),
+            0 => match self.paused {
+                Some(pause) => format!("no frame: {pause}"),
+                None => "no frame".to_owned(),
+            },
             _ => format!(
                 "frame {}  {rate:.1}/s  missed {}  dropped {}  age p50 {} p99 {}",
                 self.newest,
