@@ -7,11 +7,12 @@ use core::ops::Deref;
 
 use crate::bell::Bell;
 use crate::error::ReadError;
-use crate::layout::{MAX_PINS, Seat};
+use crate::format::PixelFormat;
+use crate::layout::{Descriptor, MAX_PINS, Seat};
 use crate::meta::FrameMeta;
 use crate::producer::number_of;
 use crate::region::{LaneState, Region, SeatRole};
-use crate::sync::{Acquire, AtomicBool, Relaxed, Release, SeqCst, Word, fence};
+use crate::sync::{Acquire, AtomicBool, MetaWord, Relaxed, Release, SeqCst, Word, fence};
 use crate::word::{PinWord, Short, SlotWord};
 
 /// How often a read starts again when the producer laps it, before it says [`ReadError::Contended`]. The model tries once:
@@ -119,8 +120,8 @@ impl<'a> Consumer<'a> {
     /// [`ReadError`]
     pub fn latest(&self) -> Result<Option<Frame<'_>>, ReadError> {
         for _ in 0..TRIES {
-            let Some(latest) = self.latest_number() else { return Ok(None) };
-            if self.behind(latest) == 0 {
+            let Some(latest) = self.find_latest() else { return Ok(None) };
+            if self.behind(latest.number) == 0 {
                 return Ok(None);
             }
             if let Some(pinned) = self.try_pin(latest)? {
@@ -140,16 +141,18 @@ impl<'a> Consumer<'a> {
         }
         let history = self.region.shape().history();
         for _ in 0..TRIES {
-            let Some(latest) = self.latest_number() else { return Ok(None) };
-            let behind = self.behind(latest);
+            let Some(latest) = self.find_latest() else { return Ok(None) };
+            let behind = self.behind(latest.number);
             if behind == 0 {
                 return Ok(None);
             }
-            let first = latest.minus(behind.min(history) - 1);
-            for step in 0..behind.min(history) {
-                if let Some(pinned) = self.try_pin(first.plus(step))? {
+            for back in (1..behind.min(history)).rev() {
+                if let Some(pinned) = self.try_pin(self.find(latest.number.minus(back)))? {
                     return Ok(self.deliver(pinned));
                 }
+            }
+            if let Some(pinned) = self.try_pin(latest)? {
+                return Ok(self.deliver(pinned));
             }
         }
         Err(ReadError::Contended)
@@ -157,7 +160,7 @@ impl<'a> Consumer<'a> {
 
     /// Tells whether a frame was published that this reader has not had; pins nothing.
     pub fn is_behind(&self) -> bool {
-        self.latest_number().is_some_and(|latest| self.behind(latest) != 0)
+        self.find_latest().is_some_and(|latest| self.behind(latest.number) != 0)
     }
 
     /// The newest frame, whether or not it was delivered before; moves and counts nothing. `None`: no frame yet.
@@ -166,7 +169,7 @@ impl<'a> Consumer<'a> {
     /// [`ReadError`]
     pub fn newest(&self) -> Result<Option<Frame<'_>>, ReadError> {
         for _ in 0..TRIES {
-            let Some(latest) = self.latest_number() else { return Ok(None) };
+            let Some(latest) = self.find_latest() else { return Ok(None) };
             if let Some(pinned) = self.try_pin(latest)? {
                 return Ok(Some(Frame { region: &self.region, pinned, missed: 0, dropped: 0 }));
             }
@@ -184,10 +187,19 @@ impl<'a> Consumer<'a> {
         }
     }
 
-    fn latest_number(&self) -> Option<Short> {
-        let latest = self.region.live().latest.load(Relaxed);
+    /// Where the newest frame should be. Both words lie in one cache line: together they cost one miss.
+    fn find_latest(&self) -> Option<Place> {
+        let live = self.region.live();
+        let latest = live.latest.load(Relaxed);
         fence(Acquire); // (i) partner (c)
-        (latest != 0).then(|| SlotWord::from_bits(latest).number())
+        let slot = live.latest_slot.load(Relaxed);
+        (latest != 0).then(|| Place { number: SlotWord::from_bits(latest).number(), slot })
+    }
+
+    /// Where the frame of a number should be.
+    fn find(&self, number: Short) -> Place {
+        let entry = self.region.ring(number.ring_index(self.region.shape().ring_len));
+        Place { number, slot: entry.map_or(u32::MAX, |entry| entry.load(Relaxed)) }
     }
 
     /// Accounts for a pinned frame, or lets go of one that lies a whole lap of numbers behind what was delivered.
@@ -209,22 +221,23 @@ impl<'a> Consumer<'a> {
         Some(Frame { region: &self.region, pinned, missed, dropped })
     }
 
-    /// Pins the frame of a number, if it is still there.
-    fn try_pin(&self, number: Short) -> Result<Option<Pinned<'_>>, ReadError> {
+    /// Pins a frame, if it is still there.
+    fn try_pin(&self, Place { number, slot }: Place) -> Result<Option<Pinned<'_>>, ReadError> {
         let shape = self.region.shape();
         let pins = shape.pins() as usize;
+        let Some(descriptor) = self.region.descriptor(slot as usize) else { return Err(ReadError::Corrupt) };
+        // The cache lines of the frame come from the producer's processor while the fence below waits.
+        self.region.prefetch(slot as usize);
         let own = self.held.iter().zip(&self.seat.cells).take(pins);
         // Acquire: pairs with the Release in `Pinned::drop`, whose cell store comes before this one then.
         let Some((held, cell)) = own.into_iter().find(|(held, _)| !held.load(Acquire)) else {
             return Err(ReadError::AllPinned { pins: shape.pins() });
         };
-        let Some(slot) = self.find(number) else { return Err(ReadError::Corrupt) };
-        let Some(descriptor) = self.region.descriptor(slot) else { return Err(ReadError::Corrupt) };
         // (f) Release, partner (a): a Relaxed store would end the release sequence that the previous (h) began
-        cell.store(PinWord::pack(number, slot), Release);
+        cell.store(PinWord::pack(number, slot as usize), Release);
         fence(SeqCst); // (C) partner (A): either the scan sees this pin, or the word below is seen retired
         held.store(true, Relaxed);
-        let mut pinned = Pinned { cell, held, slot: slot as u32, len: 0, number: 0, drops_before: 0 };
+        let mut pinned = Pinned { cell, held, slot, len: 0, number: 0, drops_before: 0 };
         if descriptor.word.load(Relaxed) != SlotWord::ready(number).bits() {
             return Ok(None);
         }
@@ -236,19 +249,6 @@ impl<'a> Consumer<'a> {
             return Err(ReadError::Corrupt);
         }
         Ok(Some(pinned))
-    }
-
-    /// The slot that probably holds a number. Nothing rests on it: the slot's own word decides.
-    fn find(&self, number: Short) -> Option<usize> {
-        let live = self.region.live();
-        let hint = live.latest_slot.load(Relaxed) as usize;
-        let hinted = self.region.descriptor(hint).map(|descriptor| descriptor.word.load(Relaxed));
-        if hinted == Some(SlotWord::ready(number).bits()) {
-            return Some(hint);
-        }
-        let ring_len = self.region.shape().ring_len;
-        let slot = self.region.ring(number.ring_index(ring_len))?.load(Relaxed) as usize;
-        (slot < self.region.shape().slots() as usize).then_some(slot)
     }
 
     /// Reads the bell. Look for frames after this; then [`fall_asleep`](Self::fall_asleep) with what it returned.
@@ -282,6 +282,13 @@ fn clear(seat: &Seat) {
     seat.cells.iter().for_each(|cell| cell.store(PinWord::NONE, Release));
     seat.sleeping.store(0, Relaxed);
     seat.cursor.store(0, Relaxed);
+}
+
+/// Where a frame should be. Nothing rests on it: the slot's own word decides.
+#[derive(Clone, Copy)]
+struct Place {
+    number: Short,
+    slot: u32,
 }
 
 /// While it lives, the producer knows that this consumer sleeps.
@@ -410,6 +417,26 @@ impl Frame<'_> {
         meta
     }
 
+    /// The pixel format, as in [`meta`](Self::meta), without reading the rest.
+    pub fn format(&self) -> PixelFormat {
+        PixelFormat(self.word(|descriptor| &descriptor.format))
+    }
+
+    /// Width and height in pixels, as in [`meta`](Self::meta), without reading the rest.
+    pub fn size(&self) -> (u32, u32) {
+        (self.word(|descriptor| &descriptor.width), self.word(|descriptor| &descriptor.height))
+    }
+
+    /// When it was published, as in [`meta`](Self::meta), without reading the rest.
+    pub fn publish_ns(&self) -> u64 {
+        let [low, high] = [0, 1].map(|half| self.word(|descriptor| &descriptor.publish_ns[half]));
+        u64::from(high) << 32 | u64::from(low)
+    }
+
+    fn word(&self, which: impl FnOnce(&Descriptor) -> &MetaWord) -> u32 {
+        self.region.descriptor(self.pinned.slot()).map_or(0, |descriptor| which(descriptor).load(Relaxed))
+    }
+
     /// The bytes of plane `index`, rows `stride` apart; `None` if the frame has no such plane.
     pub fn plane(&self, index: usize) -> Option<&[u8]> {
         let plane = *self.meta().layout.planes().get(index)?;
@@ -419,7 +446,8 @@ impl Frame<'_> {
 
     /// The user's own metadata.
     pub fn user(&self) -> &[u8] {
-        self.region.user(&self.pinned, self.meta().user_len)
+        let room = self.region.shape().user_bytes();
+        self.region.user(&self.pinned, self.word(|descriptor| &descriptor.user_len).min(room))
     }
 }
 

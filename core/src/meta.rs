@@ -226,11 +226,11 @@ impl FrameMeta {
     }
 
     /// Writes all but the protocol's own words into a slot that is being written.
-    pub(crate) fn store(&self, into: &Descriptor, drops_before: u32) {
+    pub(crate) fn store(&self, into: &Descriptor, publish_ns: u64, drops_before: u32) {
         let put = |word: &MetaWord, value: u32| word.store(value, Relaxed);
         put(&into.len, self.layout.bytes);
         put_wide(&into.capture_ns, self.capture_ns);
-        put_wide(&into.publish_ns, self.publish_ns);
+        put_wide(&into.publish_ns, publish_ns);
         put(&into.source_sequence, self.source_sequence);
         put(&into.drops_before, drops_before);
         put(&into.flags, self.flags.0);
@@ -502,7 +502,7 @@ mod tests {
             (meta.clock, meta.reference, meta.flags) = (Clock::TAI, Reference::END_OF_FRAME, Flags(words[2]));
             meta.details = details;
             let descriptor = Descriptor::default();
-            meta.store(&descriptor, 9);
+            meta.store(&descriptor, meta.publish_ns, 9);
             prop_assert_eq!(FrameMeta::load(&descriptor), meta);
         }
     }

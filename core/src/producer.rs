@@ -274,6 +274,19 @@ impl<'a, const SLOTS: usize> Producer<'a, SLOTS> {
     /// [`PublishError`] if `meta` claims bytes outside the slot or the loan is another producer's; the slot is free
     /// again and nothing was published.
     pub fn publish(&self, loan: Loan<'_>, meta: &FrameMeta) -> Result<Published, PublishError> {
+        self.publish_at(loan, meta, meta.publish_ns)
+    }
+
+    /// As [`publish`](Self::publish), with another `publish_ns` than that of `meta`, which need not be copied to set it.
+    ///
+    /// # Errors
+    /// As `publish`.
+    pub fn publish_at(
+        &self,
+        loan: Loan<'_>,
+        meta: &FrameMeta,
+        publish_ns: u64,
+    ) -> Result<Published, PublishError> {
         let shape = self.region.shape();
         let slot = loan.writing.slot;
         let ours =
@@ -288,11 +301,12 @@ impl<'a, const SLOTS: usize> Producer<'a, SLOTS> {
         let short = Short::of(number);
         descriptor.number[0].store(number as u32, Relaxed);
         descriptor.number[1].store((number >> 32) as u32, Relaxed);
-        meta.store(descriptor, self.dropped.get());
+        meta.store(descriptor, publish_ns, self.dropped.get());
         self.number.set(number);
         self.set(slot, book::READY);
         descriptor.word.store(SlotWord::ready(short).bits(), Release); // (b) partner (g): the frame's bytes
         self.announce(slot, short);
+        let asleep = self.ring_the_bell();
 
         let mut queues = self.queues.borrow_mut();
         let _ = queues.ready.push_back(slot);
@@ -305,8 +319,7 @@ impl<'a, const SLOTS: usize> Producer<'a, SLOTS> {
             descriptor.word.store(retired.bits(), Release); // (d) partner (A), later in this thread, and (j)
             let _ = queues.retired.push_back(oldest);
         }
-        drop(queues);
-        Ok(Published { number, asleep: self.ring_the_bell() })
+        Ok(Published { number, asleep })
     }
 
     /// Tells where the newest frame is. Only `latest` counts; the other two save a search.
@@ -320,6 +333,9 @@ impl<'a, const SLOTS: usize> Producer<'a, SLOTS> {
     }
 
     /// Changes the bell and looks whether anybody sleeps on it.
+    ///
+    /// In a publish it comes right after `latest`, in whose cache line the bell lies: readers that poll take that line
+    /// away at once, and what is stored there later has to fetch it back.
     fn ring_the_bell(&self) -> bool {
         self.bell.set(self.bell.get().wrapping_add(1));
         self.region.live().bell.store(self.bell.get(), Release);

@@ -119,7 +119,7 @@ impl fmt::Display for Torn {
 /// # Errors
 /// The first contradiction.
 pub fn check(frame: &Frame) -> Result<(), Torn> {
-    check_parts(frame, frame.user(), frame.number(), frame.meta(), salt(frame.incarnation()))
+    check_parts(frame, frame.user(), frame.number(), &frame.meta(), salt(frame.incarnation()))
 }
 
 /// Looks at every byte of a copy that an observer made of a lane of this incarnation.

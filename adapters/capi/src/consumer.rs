@@ -79,7 +79,7 @@ impl From<posix::Frame> for Frame {
                 .map(|(changed, bit)| if changed { bit } else { 0 })
                 .sum(),
             incarnation: frame.incarnation(),
-            meta: frame.meta().into(),
+            meta: (&frame.meta()).into(),
             handle: Some(Box::new(frame)),
         }
     }
@@ -218,9 +218,9 @@ export! {
     fn camlane_frame_details(frame: Option<&Frame>, out: Place<'_, Details>) {
         let frame = frame.ok_or_else(|| Failure::null("frame"))?;
         let handle = frame.handle.as_ref().ok_or_else(|| Failure::invalid("this frame was released".to_owned()))?;
-        let details = handle.meta().details.as_ref();
+        let details = handle.meta().details;
         let details = details.ok_or_else(|| Failure::new(libc::ENODATA, "this frame states no details".to_owned()))?;
-        out.put(&details.into(), "details")?;
+        out.put(&(&details).into(), "details")?;
         Ok(0)
     }
 }

@@ -20,6 +20,9 @@ const LOOK_AROUND: Duration = Duration::from_millis(250);
 /// How often a consumer looks for the producer that follows one that ended or died.
 const LOOK_FOR_SUCCESSOR: Duration = Duration::from_millis(20);
 
+/// Looks at the bell for each look at the clock while spinning: about a microsecond.
+const LOOKS_PER_TIME: u32 = 64;
+
 /// Which frames a consumer wants.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Read {
@@ -138,7 +141,7 @@ pub struct Consumer {
     attachment: Arc<Attachment>,
     pace: Pace,
     pending: Change,
-    seen: Option<(PixelFormat, u32, u32)>,
+    seen: Option<(PixelFormat, (u32, u32))>,
     told_gone: bool,
     /// When it was last seen that the producer lives.
     looked: Instant,
@@ -288,21 +291,15 @@ impl Consumer {
         let deadline = Instant::now() + limit;
         match self.options.wait {
             Wait::Spin => {
-                while core.bell() == bell && Instant::now() < deadline {
-                    std::hint::spin_loop();
-                }
+                spin(core, bell, deadline);
                 return;
             }
             Wait::Adaptive => {
-                if let Some(spin) = self.pace.plan(limit) {
-                    if !spin.sleep.is_zero() {
-                        self.sleep(bell, spin.sleep);
+                if let Some(plan) = self.pace.plan(limit) {
+                    if !plan.sleep.is_zero() {
+                        self.sleep(bell, plan.sleep);
                     }
-                    let until = Instant::now() + spin.spin;
-                    while core.bell() == bell && Instant::now() < until {
-                        std::hint::spin_loop();
-                    }
-                    if core.bell() != bell {
+                    if spin(core, bell, Instant::now() + plan.spin) {
                         return;
                     }
                 }
@@ -385,17 +382,16 @@ impl Consumer {
         self.totals.delivered += 1;
         self.totals.missed += pinned.missed();
         self.totals.dropped += u64::from(pinned.dropped());
-        let meta = pinned.meta();
         let mut change = std::mem::take(&mut self.pending);
-        let looks = (meta.layout.format, meta.layout.width, meta.layout.height);
-        if let Some((format, width, height)) = self.seen.replace(looks) {
+        let looks = (pinned.format(), pinned.size());
+        if let Some((format, size)) = self.seen.replace(looks) {
             change.format = format != looks.0;
-            change.size = (width, height) != (looks.1, looks.2);
+            change.size = size != looks.1;
         }
         if self.options.wait == Wait::Adaptive {
-            self.pace.note(pinned.number(), meta.publish_ns);
+            self.pace.note(pinned.number(), pinned.publish_ns());
         }
-        Ok(Some(Frame { pinned, meta, change }))
+        Ok(Some(Frame { pinned, change }))
     }
 
     /// A descriptor for poll, epoll, tokio or asyncio: readable when [`try_next`](Self::try_next) may have a frame, and
@@ -418,6 +414,22 @@ impl Consumer {
 
     pub(crate) fn attachment(&self) -> &Attachment {
         &self.attachment
+    }
+}
+
+/// Spins until the bell rings; `false` if it did not until `until`.
+fn spin(core: &core::Consumer<'_>, bell: u32, until: Instant) -> bool {
+    loop {
+        // A look at the clock takes as long as a cache line takes to arrive: one for many looks at the bell.
+        for _ in 0..LOOKS_PER_TIME {
+            if core.bell() != bell {
+                return true;
+            }
+            std::hint::spin_loop();
+        }
+        if Instant::now() >= until {
+            return false;
+        }
     }
 }
 
@@ -514,7 +526,6 @@ impl Change {
 #[must_use = "dropping it releases the frame"]
 pub struct Frame {
     pinned: PinnedFrame,
-    meta: FrameMeta,
     change: Change,
 }
 
@@ -524,9 +535,19 @@ impl Frame {
         self.pinned.number()
     }
 
-    /// What the frame says about itself.
-    pub const fn meta(&self) -> &FrameMeta {
-        &self.meta
+    /// What the frame says about itself, read from the slot at each call: keep it if you need it often.
+    pub fn meta(&self) -> FrameMeta {
+        self.pinned.meta()
+    }
+
+    /// The pixel format, as in [`meta`](Self::meta), without reading the rest.
+    pub fn format(&self) -> PixelFormat {
+        self.pinned.format()
+    }
+
+    /// Width and height in pixels, as in [`meta`](Self::meta), without reading the rest.
+    pub fn size(&self) -> (u32, u32) {
+        self.pinned.size()
     }
 
     /// Frames published since this reader's previous frame that it did not get.
@@ -551,9 +572,7 @@ impl Frame {
 
     /// The bytes of plane `index`, rows `stride` apart; `None` if the frame has no such plane.
     pub fn plane(&self, index: usize) -> Option<&[u8]> {
-        let plane = *self.meta.layout.planes().get(index)?;
-        let start = plane.offset as usize;
-        self.get(start..start.checked_add(plane.bytes as usize)?)
+        self.pinned.plane(index)
     }
 
     /// The user's own metadata.
@@ -568,7 +587,7 @@ impl Frame {
 
     /// Time since the frame was published, if its producer said when.
     pub fn age(&self) -> Option<Duration> {
-        let published = self.meta.publish_ns;
+        let published = self.pinned.publish_ns();
         (published != 0).then(|| Duration::from_nanos(crate::clock::monotonic_ns().saturating_sub(published)))
     }
 }

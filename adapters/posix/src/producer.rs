@@ -294,11 +294,11 @@ impl Producer {
         if !Arc::ptr_eq(&loan.shared, &self.shared) {
             return Err(PublishError::ForeignLoan.into());
         }
-        let mut meta = *meta;
-        if meta.publish_ns == 0 {
-            meta.publish_ns = clock::monotonic_ns();
-        }
-        let published = self.shared.core.publish(loan.into_inner(), &meta)?;
+        let publish_ns = if meta.publish_ns == 0 { clock::monotonic_ns() } else { meta.publish_ns };
+        // The count of `_shared` goes down after the publish: before it, a locked instruction would wait until what was
+        // filled in last has left this processor.
+        let (inner, _shared) = loan.into_parts();
+        let published = self.shared.core.publish_at(inner, meta, publish_ns)?;
         let listeners = matches!(&self.home, Some(Home::Sealed(broker)) if broker.has_listeners());
         if published.asleep || listeners {
             self.wake();
@@ -453,13 +453,11 @@ impl Loan {
         Mapped(Arc::clone(&self.shared))
     }
 
-    fn into_inner(self) -> core::Loan<'static> {
+    /// The loan and what keeps its memory mapped, to be dropped after it.
+    fn into_parts(self) -> (core::Loan<'static>, Arc<Shared>) {
         let mut this = ManuallyDrop::new(self);
-        // SAFETY: `this` is not dropped, so `inner` is taken once. `shared` is released below; the producer holds another.
-        let inner = unsafe { ManuallyDrop::take(&mut this.inner) };
-        // SAFETY: as above: taken once.
-        drop(unsafe { std::ptr::read(&raw const this.shared) });
-        inner
+        // SAFETY: `this` is not dropped, so each field is taken once.
+        unsafe { (ManuallyDrop::take(&mut this.inner), std::ptr::read(&raw const this.shared)) }
     }
 }
 

@@ -29,10 +29,10 @@ impl Held {
         }
     }
 
-    pub(crate) fn meta(&self) -> &FrameMeta {
+    pub(crate) fn meta(&self) -> FrameMeta {
         match self {
             Self::Pinned(frame) => frame.meta(),
-            Self::Copied(copied) => &copied.observed.meta,
+            Self::Copied(copied) => copied.observed.meta,
         }
     }
 
@@ -212,7 +212,7 @@ impl Frame {
     /// Nanoseconds since the frame was published; None if its producer did not say when.
     #[getter]
     fn age_ns(&self) -> PyResult<Option<u64>> {
-        Ok(crate::meta::age(self.held()?.meta()))
+        Ok(crate::meta::age(&self.held()?.meta()))
     }
 
     /// Whether `release()` let go of the frame.

@@ -23,7 +23,7 @@ impl Meta {
         let (missed, dropped, change) = held.since_previous();
         Self {
             number: held.number(),
-            meta: *held.meta(),
+            meta: held.meta(),
             user: held.user().to_vec(),
             missed,
             dropped,

@@ -208,7 +208,7 @@ impl Work<'_> {
             match source.next(stop::LOOK) {
                 Ok(frame) => {
                     self.done.skipped += frame.missed();
-                    let (layout, pixels) = old_picture(frame.meta(), &frame)?;
+                    let (layout, pixels) = old_picture(&frame.meta(), &frame)?;
                     let writer = match &mut writer {
                         Some(writer) => writer,
                         none => none.insert(options.create(to, &layout)?),

@@ -93,7 +93,7 @@ impl Snap {
         while !stop::requested() {
             let left = deadline.saturating_duration_since(Instant::now());
             match consumer.next(left.min(stop::LOOK)) {
-                Ok(frame) => return self.save(frame.number(), frame.meta(), &frame, kind).map(Some),
+                Ok(frame) => return self.save(frame.number(), &frame.meta(), &frame, kind).map(Some),
                 Err(WaitError::Other(error)) => return Err(error.into()),
                 Err(_) if left.is_zero() => return Err(TimedOut::after(self.patience()).into()),
                 Err(_) => {}

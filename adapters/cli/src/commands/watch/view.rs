@@ -125,15 +125,15 @@ impl<'w> View<'w> {
         }
         if let Some(dir) = &self.watch.save {
             let file = dir.join(format!("{}-{number:08}.png", self.lane.name()));
-            Shot { number, meta, payload: frame }.save(&file, Kind::Png)?;
+            Shot { number, meta: &meta, payload: frame }.save(&file, Kind::Png)?;
         }
         if self.watch.raw {
             let mut out = io::stdout().lock();
-            if self.watch.padded { out.write_all(frame)? } else { write_packed(&mut out, meta, frame)? }
+            if self.watch.padded { out.write_all(frame)? } else { write_packed(&mut out, &meta, frame)? }
         }
         if self.output.json {
             self.output.value(&Event::Frame {
-                facts: Box::new(FrameFacts::new(number, meta)),
+                facts: Box::new(FrameFacts::new(number, &meta)),
                 age_ns: age,
                 missed: frame.missed(),
                 dropped: frame.dropped(),
