@@ -124,7 +124,7 @@ impl<'a> Consumer<'a> {
             if self.behind(latest.number) == 0 {
                 return Ok(None);
             }
-            if let Some(pinned) = self.try_pin(latest)? {
+            if let Some(pinned) = self.pin_latest(latest)? {
                 return Ok(self.deliver(pinned));
             }
         }
@@ -151,7 +151,7 @@ impl<'a> Consumer<'a> {
                     return Ok(self.deliver(pinned));
                 }
             }
-            if let Some(pinned) = self.try_pin(latest)? {
+            if let Some(pinned) = self.pin_latest(latest)? {
                 return Ok(self.deliver(pinned));
             }
         }
@@ -170,7 +170,7 @@ impl<'a> Consumer<'a> {
     pub fn newest(&self) -> Result<Option<Frame<'_>>, ReadError> {
         for _ in 0..TRIES {
             let Some(latest) = self.find_latest() else { return Ok(None) };
-            if let Some(pinned) = self.try_pin(latest)? {
+            if let Some(pinned) = self.pin_latest(latest)? {
                 return Ok(Some(Frame { region: &self.region, pinned, missed: 0, dropped: 0 }));
             }
         }
@@ -219,6 +219,15 @@ impl<'a> Consumer<'a> {
         self.delivered.set(self.delivered.get() + 1);
         self.missed.set(self.missed.get() + missed);
         Some(Frame { region: &self.region, pinned, missed, dropped })
+    }
+
+    /// Pins the newest frame. `latest_slot` runs ahead of `latest` for a moment, which lasts if the producer is stopped or
+    /// killed then; the ring does not.
+    fn pin_latest(&self, latest: Place) -> Result<Option<Pinned<'_>>, ReadError> {
+        match self.try_pin(latest)? {
+            None => self.try_pin(self.find(latest.number)),
+            pinned => Ok(pinned),
+        }
     }
 
     /// Pins a frame, if it is still there.

@@ -175,13 +175,16 @@ again:
 #else
     if :: ((L - cur) & MASK) > H -> q = (L - H + 1) & MASK :: else -> q = (cur + 1) & MASK fi;
 #endif
-    L = 0 };
-  s = latest_slot;
-#ifndef BUG_HINT_BELIEVED
-  if :: word[s] == WORD(READY, q) -> skip :: else -> s = ring[q & (R-1)] fi;
-#endif
+    L = (q == L) };
+  if :: L != 0 -> s = latest_slot :: else -> s = ring[q & (R-1)] fi;
+pin_it:
   pin[id] = s + 1;                                                  /* (f), then (C) */
   w = word[s];
+#ifndef BUG_HINT_BELIEVED
+  if :: L != 0 && w != WORD(READY, q) -> L = 0; s = ring[q & (R-1)]; goto pin_it :: else -> L = 0 fi;
+#else
+  L = 0;
+#endif
 #ifdef BUG_NOT_VALIDATED
   if :: true ->
 #else

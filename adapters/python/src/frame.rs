@@ -89,8 +89,8 @@ impl Frame {
         Ok(held)
     }
 
-    fn layout(held: &Held) -> PyResult<&camlane::FrameLayout> {
-        let layout = &held.meta().layout;
+    fn layout(held: &Held) -> PyResult<camlane::FrameLayout> {
+        let layout = held.meta().layout;
         let room = u32::try_from(held.bytes().len()).unwrap_or(u32::MAX);
         layout
             .check(room)
@@ -130,7 +130,7 @@ impl Frame {
     fn array<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let held = self.held()?;
         let layout = Self::layout(&held)?;
-        let whole = shape::whole(layout).ok_or_else(|| not_one_array(layout.format))?;
+        let whole = shape::whole(&layout).ok_or_else(|| not_one_array(layout.format))?;
         View::array(py, Memory::Frame(held), whole)
     }
 
@@ -138,7 +138,7 @@ impl Frame {
     #[getter]
     fn has_array(&self) -> PyResult<bool> {
         let held = self.held()?;
-        Ok(Self::layout(&held).is_ok_and(|layout| shape::whole(layout).is_some()))
+        Ok(Self::layout(&held).is_ok_and(|layout| shape::whole(&layout).is_some()))
     }
 
     /// One read-only numpy array for each plane, as `array`: `(Y, UV)` for NV12, `(Y, U, V)` for I420.
@@ -146,7 +146,7 @@ impl Frame {
     fn planes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let held = self.held()?;
         let layout = Self::layout(&held)?;
-        let shapes = (0..layout.planes().len()).filter_map(|index| shape::plane(layout, index));
+        let shapes = (0..layout.planes().len()).filter_map(|index| shape::plane(&layout, index));
         let arrays: PyResult<Vec<_>> =
             shapes.map(|shape| View::array(py, Memory::Frame(Arc::clone(&held)), shape)).collect();
         PyTuple::new(py, arrays?)
@@ -324,7 +324,7 @@ impl Frame {
     ) -> PyResult<()> {
         let held = slf.get().held()?;
         let layout = Self::layout(&held)?;
-        let whole = shape::whole(layout).ok_or_else(|| not_one_array(layout.format))?;
+        let whole = shape::whole(&layout).ok_or_else(|| not_one_array(layout.format))?;
         // SAFETY: as this function; the shape was made from a checked layout of these bytes.
         unsafe { crate::buffer::export(slf.as_any(), buffer, flags, held, whole) }
     }
