@@ -332,15 +332,16 @@ impl<'a, const SLOTS: usize> Producer<'a, SLOTS> {
         live.latest.store(SlotWord::ready(short).bits(), Release); // (c) partner (i): a published frame is not missed
     }
 
-    /// Changes the bell and looks whether anybody sleeps on it.
+    /// Changes the bell and looks how many sleep on it; `u32::MAX` if the lane wakes always.
     ///
     /// In a publish it comes right after `latest`, in whose cache line the bell lies: readers that poll take that line
     /// away at once, and what is stored there later has to fetch it back.
-    fn ring_the_bell(&self) -> bool {
+    fn ring_the_bell(&self) -> u32 {
         self.bell.set(self.bell.get().wrapping_add(1));
         self.region.live().bell.store(self.bell.get(), Release);
         fence(SeqCst); // (e) partner: the fence in `Consumer::fall_asleep`; without it a wake-up is lost
-        self.seats.any_asleep() || self.region.shape().always_wake()
+        let asleep = self.seats.asleep();
+        if self.region.shape().always_wake() { u32::MAX } else { asleep }
     }
 
     /// The seats, to reclaim those of the dead and to list the living; also from another thread.
@@ -397,8 +398,8 @@ fn check_meta(meta: &FrameMeta, slot_size: u32, user_bytes: u32) -> Result<(), P
 pub struct Published {
     /// The frame's number in this incarnation, counted from 1.
     pub number: u64,
-    /// Somebody sleeps on the bell, or the lane was made to wake always: call the system's wake.
-    pub asleep: bool,
+    /// Consumers that sleep on the bell; `u32::MAX` if the lane was made to wake always. Not 0: call the system's wake.
+    pub asleep: u32,
 }
 
 /// The witness of a slot in state WRITING; its drop frees the slot.

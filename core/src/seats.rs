@@ -26,10 +26,9 @@ impl Seats<'_> {
         cleared
     }
 
-    /// Tells whether somebody sleeps. Looks at every flag, whatever the first says: without a branch for each, the loads
-    /// overlap.
-    pub(crate) fn any_asleep(&self) -> bool {
-        self.iter().fold(0, |some, seat| some | seat.sleeping.load(Relaxed)) != 0
+    /// How many sleep. Without a branch for each, the loads overlap.
+    pub(crate) fn asleep(&self) -> u32 {
+        self.iter().map(|seat| u32::from(seat.sleeping.load(Relaxed) != 0)).sum()
     }
 
     /// What the seats in use say of themselves.

@@ -265,7 +265,7 @@ fn an_observer_survives_a_region_that_changes_while_it_reads() {
             }
             assert_eq!(pixels[256..], [0x55; 8]);
             if (seen + refused) % 16 == 0 {
-                patience.wait();
+                patience.wait(seen + refused);
             }
         }
     });

@@ -404,38 +404,38 @@ fn a_superseded_lane_says_so_whoever_superseded_it() {
     }
 }
 
-/// Publishes a frame and returns whether somebody must be woken.
-fn wakes(producer: &Producer<'_>) -> bool {
+/// Publishes a frame and returns how many must be woken.
+fn asleep(producer: &Producer<'_>) -> u32 {
     producer.publish(producer.loan().unwrap(), &FrameMeta::bytes(0)).unwrap().asleep
 }
 
 #[test]
-fn publish_tells_whether_anybody_sleeps() {
+fn publish_tells_how_many_sleep() {
     let lane = TestLane::new(Geometry::new(16).seats(2));
     let (producer, one, other) = (lane.producer(), lane.consumer(0), lane.consumer(1));
-    assert!(!wakes(&producer));
+    assert_eq!(asleep(&producer), 0);
     let bell = one.bell();
-    let asleep = one.fall_asleep(bell).unwrap();
-    assert_eq!((asleep.expected(), asleep.word().value()), (bell, bell));
+    let sleeper = one.fall_asleep(bell).unwrap();
+    assert_eq!((sleeper.expected(), sleeper.word().value()), (bell, bell));
     let also = other.fall_asleep(bell).unwrap();
-    assert!(wakes(&producer));
-    drop(asleep);
-    assert!(wakes(&producer));
+    assert_eq!(asleep(&producer), 2);
+    drop(sleeper);
+    assert_eq!(asleep(&producer), 1);
     drop(also);
-    assert!(!wakes(&producer));
+    assert_eq!(asleep(&producer), 0);
     assert!(one.fall_asleep(bell).is_none(), "the bell rang since");
-    assert!(!wakes(&producer), "who stayed awake left no trace");
+    assert_eq!(asleep(&producer), 0, "who stayed awake left no trace");
     let forgotten = one.fall_asleep(one.bell()).unwrap();
     core::mem::forget(forgotten);
-    assert!(wakes(&producer));
+    assert_eq!(asleep(&producer), 1);
     drop(one);
-    assert!(!wakes(&producer), "who leaves does not sleep");
+    assert_eq!(asleep(&producer), 0, "who leaves does not sleep");
 }
 
 #[test]
 fn a_lane_can_be_made_to_wake_always() {
     let lane = TestLane::new(LEAST.always_wake());
-    assert!(wakes(&lane.producer()));
+    assert_eq!(asleep(&lane.producer()), u32::MAX);
     assert!(lane.region().shape().always_wake());
 }
 

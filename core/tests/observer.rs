@@ -125,13 +125,13 @@ fn no_copy_is_torn_while_a_producer_runs(#[case] start: u64, #[case] step: u64) 
                     assert_eq!(pixels[..], mark.repeat(SIZE / 4), "torn: {}", seen.number);
                     assert_eq!(user, mark);
                     if seen.number == last {
-                        patience.wait();
+                        patience.wait(u64::from(copies));
                     } else {
                         copies += 1;
                     }
                     last = seen.number;
                 }
-                Ok(None) | Err(ObserveError::Contended) => patience.wait(),
+                Ok(None) | Err(ObserveError::Contended) => patience.wait(u64::from(copies)),
                 Err(error) => panic!("{error}"),
             }
         }

@@ -250,7 +250,7 @@ fn two_threads_pass_megabytes_and_every_byte_arrives_once(#[case] capacity: u32,
             while sent < total && !over.load(Relaxed) {
                 let most = (1 + dice.below(capacity as usize)).min(total - sent);
                 match writer.write(expected(sent, most)).unwrap().bytes {
-                    0 => patience.wait(),
+                    0 => patience.wait(sent as u64),
                     bytes => sent += bytes as usize,
                 }
             }
@@ -272,7 +272,7 @@ fn two_threads_pass_megabytes_and_every_byte_arrives_once(#[case] capacity: u32,
             let some = dice.below(len + 1) as u32;
             received += grant.release(some).unwrap().bytes as usize;
             if len == 0 {
-                patience.wait();
+                patience.wait(received as u64);
             }
         }
         assert_eq!(received, total);

@@ -64,7 +64,7 @@ fn produce(producer: &Producer<'_>, pictures: &Pictures, hungry: &AtomicU32, ove
                 !producer.region().shape().never_starves(),
                 "a lane of sufficient size never drops a frame"
             );
-            patience.wait();
+            patience.wait(producer.published());
             continue;
         };
         let number = producer.published() + 1;
@@ -73,7 +73,7 @@ fn produce(producer: &Producer<'_>, pictures: &Pictures, hungry: &AtomicU32, ove
         meta.source_sequence = number as u32;
         assert_eq!(producer.publish(loan, &meta).unwrap().number, number);
         if number.is_multiple_of(32) {
-            patience.wait(); // a turn for the others, where there are fewer cores than threads
+            patience.wait(number); // a turn for the others, where there are fewer cores than threads
         }
     }
 }
@@ -103,7 +103,7 @@ fn read(consumer: &Consumer<'_>, habit: Habit, frames: u64, pictures: &Pictures,
         let frame = match found {
             Ok(Some(frame)) => frame,
             Ok(None) | Err(ReadError::Contended) => {
-                patience.wait();
+                patience.wait(seen);
                 continue;
             }
             Err(error) => panic!("{error}"),
@@ -186,7 +186,9 @@ fn frames_that_are_dropped_elsewhere_come_back_while_the_producer_runs() {
         while consumer.delivered() < FRAMES && !over.load(Relaxed) {
             match consumer.latest() {
                 Ok(Some(frame)) => send.send(frame).unwrap(),
-                Ok(None) | Err(ReadError::Contended | ReadError::AllPinned { .. }) => patience.wait(),
+                Ok(None) | Err(ReadError::Contended | ReadError::AllPinned { .. }) => {
+                    patience.wait(consumer.delivered())
+                }
                 Err(error) => panic!("{error}"),
             }
         }

@@ -32,7 +32,7 @@ use crate::{process, shm};
 const MAX_BOOKED: usize = 4096;
 type CoreProducer = core::Producer<'static, MAX_BOOKED>;
 
-/// Seats up to which a publish wakes sleepers itself; above, the keeper thread does. One wake costs the caller about
+/// Sleepers up to which a publish wakes them itself; more, the keeper thread does. One wake costs the caller about
 /// 10 us, eight cost 50.
 const WAKE_INLINE: u32 = 4;
 
@@ -300,8 +300,8 @@ impl Producer {
         let (inner, _shared) = loan.into_parts();
         let published = self.shared.core.publish_at(inner, meta, publish_ns)?;
         let listeners = matches!(&self.home, Some(Home::Sealed(broker)) if broker.has_listeners());
-        if published.asleep || listeners {
-            self.wake();
+        if published.asleep > 0 || listeners {
+            self.wake(published.asleep);
         }
         Ok(published.number)
     }
@@ -331,11 +331,9 @@ impl Producer {
         self.shared.dma_bufs.as_ref().err()
     }
 
-    fn wake(&self) {
+    fn wake(&self, asleep: u32) {
         match &self.home {
-            Some(Home::Named { keeper, .. } | Home::InPlace { keeper, .. })
-                if self.shape().seats() > WAKE_INLINE =>
-            {
+            Some(Home::Named { keeper, .. } | Home::InPlace { keeper, .. }) if asleep > WAKE_INLINE => {
                 keeper.ring();
             }
             // Who may read the lane may sleep on its bell, with thousands of threads: those are for the keeper.
@@ -456,8 +454,10 @@ impl Loan {
     /// The loan and what keeps its memory mapped, to be dropped after it.
     fn into_parts(self) -> (core::Loan<'static>, Arc<Shared>) {
         let mut this = ManuallyDrop::new(self);
-        // SAFETY: `this` is not dropped, so each field is taken once.
-        unsafe { (ManuallyDrop::take(&mut this.inner), std::ptr::read(&raw const this.shared)) }
+        // SAFETY: `this` is not dropped, so `inner` is taken once.
+        let inner = unsafe { ManuallyDrop::take(&mut this.inner) };
+        // SAFETY: as above: taken once.
+        (inner, unsafe { std::ptr::read(&raw const this.shared) })
     }
 }
 
@@ -487,7 +487,7 @@ unsafe impl core::DmaTarget for Loan {
 impl Drop for Loan {
     fn drop(&mut self) {
         if self.owner.is_here() {
-            // SAFETY: dropped once, here; `into_inner` does not come by.
+            // SAFETY: dropped once, here; `into_parts` does not come by.
             unsafe { ManuallyDrop::drop(&mut self.inner) };
         }
     }

@@ -13,6 +13,7 @@ use core::ptr::NonNull;
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicBool, AtomicU32};
 use core::time::Duration;
+use std::cell::Cell;
 use std::thread;
 use std::time::Instant;
 
@@ -336,16 +337,23 @@ impl Drop for RaisedAtTheEnd<'_> {
     }
 }
 
-/// Gives other threads a turn, and ends a test that waits for what will never come.
-pub(crate) struct Patience(Instant);
+/// Gives other threads a turn, and ends a test that waits for what will never come: nothing for a minute. A whole test may
+/// take longer, on a machine where a turn is long in coming.
+pub(crate) struct Patience(Cell<(u64, Instant)>);
 
 impl Patience {
     pub(crate) fn new() -> Self {
-        Self(Instant::now())
+        Self(Cell::new((0, Instant::now())))
     }
 
-    pub(crate) fn wait(&self) {
-        assert!(self.0.elapsed() < Duration::from_secs(60), "what is awaited does not come");
+    /// `progress` is any number that changes when something has come.
+    pub(crate) fn wait(&self, progress: u64) {
+        let (before, since) = self.0.get();
+        if progress != before {
+            self.0.set((progress, Instant::now()));
+        } else {
+            assert!(since.elapsed() < Duration::from_secs(60), "what is awaited does not come");
+        }
         thread::yield_now();
     }
 }

@@ -263,7 +263,7 @@ impl<'w, 'm> World<'w, 'm> {
         let bell = self.lane.live(at::BELL);
         let published = producer.publish(loan, &FrameMeta::bytes(len)).unwrap();
         assert_eq!(published.number, self.newest + 1);
-        assert!(!published.asleep);
+        assert_eq!(published.asleep, 0);
         assert_eq!(self.lane.live(at::BELL), bell.wrapping_add(1));
         self.now_published(Published {
             number: published.number,
