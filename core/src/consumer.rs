@@ -224,10 +224,12 @@ impl<'a> Consumer<'a> {
     /// Pins the newest frame. `latest_slot` runs ahead of `latest` for a moment, which lasts if the producer is stopped or
     /// killed then; the ring does not.
     fn pin_latest(&self, latest: Place) -> Result<Option<Pinned<'_>>, ReadError> {
-        match self.try_pin(latest)? {
-            None => self.try_pin(self.find(latest.number)),
-            pinned => Ok(pinned),
+        if latest.slot < self.region.shape().slots()
+            && let Some(pinned) = self.try_pin(latest)?
+        {
+            return Ok(Some(pinned));
         }
+        self.try_pin(self.find(latest.number))
     }
 
     /// Pins a frame, if it is still there.

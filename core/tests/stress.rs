@@ -187,7 +187,7 @@ fn frames_that_are_dropped_elsewhere_come_back_while_the_producer_runs() {
             match consumer.latest() {
                 Ok(Some(frame)) => send.send(frame).unwrap(),
                 Ok(None) | Err(ReadError::Contended | ReadError::AllPinned { .. }) => {
-                    patience.wait(consumer.delivered())
+                    patience.wait(consumer.delivered());
                 }
                 Err(error) => panic!("{error}"),
             }

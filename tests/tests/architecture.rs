@@ -58,7 +58,7 @@ const RULES: &[Rule] = &[
 
 /// Lines of code in core's own files: without tests, comments, blank lines, the loom model, and the folders `format` and
 /// `legacy`, which know other people's bytes. 2,640 when this was written. What does not fit belongs in an adapter.
-const CORE_BUDGET: usize = 2_800;
+const CORE_BUDGET: usize = 2_900;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
