@@ -41,14 +41,15 @@ fn no_mutated_header_panics_or_reaches_outside() {
     assert!(accepted > 10_000, "{accepted} of the mutants passed: too few to say anything");
 }
 
-/// A header of the largest lane, with room for more in every table.
+/// A header of the largest lane, with room for more in every table. Less than 2 GiB, or programs of 32 bits would refuse it
+/// for that.
 fn roomy() -> Header {
     let geometry = Geometry::new(4).seats(1).pins(1).slots(MAX_SLOTS);
     let mut header = Header::read_from_bytes(&header_of(geometry)).unwrap();
     header.desc_off = 1 << 20;
     header.payload_off = (1 << 30).into();
-    header.total_len = (1 << 40).into();
-    header.seats_off = (1 << 40).into();
+    header.total_len = (1 << 30 | 1 << 24).into();
+    header.seats_off = header.total_len;
     header
 }
 
@@ -72,6 +73,17 @@ fn what_fits_is_accepted_up_to_the_limits_of_the_words(
     change(&mut header);
     let bytes = with_right_checksum(header.as_bytes().try_into().unwrap());
     assert_eq!(check(&bytes, u64::MAX), accepted, "{header:?}");
+}
+
+#[test]
+fn what_no_pointer_can_reach_is_refused() {
+    let reach = isize::MAX as u64;
+    let accepts = |len: u64| {
+        let mut header = roomy();
+        (header.total_len, header.seats_off) = (len.into(), 0u64.into());
+        check(&with_right_checksum(header.as_bytes().try_into().unwrap()), u64::MAX)
+    };
+    assert!(accepts(reach) && !accepts(reach + 1));
 }
 
 #[test]

@@ -23,13 +23,17 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Starts `program`, which is `env!("CARGO_BIN_EXE_peer")`: only tests know it.
+    /// Starts `program`, which is `env!("CARGO_BIN_EXE_peer")`: only tests know it. The environment variable `CAMLANE_PEER`
+    /// may name another build of it, or an emulator with its arguments and the program: `tests/processors.sh`.
     ///
     /// # Panics
     /// If it cannot be started.
     #[must_use]
     pub fn spawn(program: &str) -> Self {
-        Self::run(&mut Command::new(program))
+        let other = std::env::var("CAMLANE_PEER").unwrap_or_default();
+        let mut words = other.split_ascii_whitespace();
+        let mut command = Command::new(words.next().unwrap_or(program));
+        Self::run(command.args(words))
     }
 
     /// Starts it by another program, such as strace, that becomes it or runs it.

@@ -11,7 +11,16 @@ use nix::errno::Errno;
 /// Sleeps until the word is no longer `expected`, somebody wakes it, a signal comes, or `timeout` is over. Whichever it
 /// was, the caller looks again.
 pub(crate) fn wait(word: Bell<'_>, expected: u32, timeout: Duration) {
-    let timeout = timespec(timeout);
+    /// `struct __kernel_old_timespec` of linux/time_types.h, whatever the C library's `time_t` is.
+    #[repr(C)]
+    struct Time {
+        seconds: libc::c_long,
+        nanoseconds: libc::c_long,
+    }
+    let timeout = Time {
+        seconds: libc::c_long::try_from(timeout.as_secs()).unwrap_or(libc::c_long::MAX),
+        nanoseconds: timeout.subsec_nanos() as libc::c_long,
+    };
     let null = std::ptr::null::<u32>();
     // SAFETY: the word is alive and 4-byte aligned (a `Bell`); the time is a valid timespec; the kernel only reads.
     unsafe {
@@ -45,6 +54,12 @@ pub(crate) fn wait_any(words: &[(Bell<'_>, u32)], timeout: Duration) -> bool {
         flags: u32,
         reserved: u32,
     }
+    /// `struct __kernel_timespec`: 64 bits, also where `libc::timespec` and futex(2) have 32.
+    #[repr(C)]
+    struct Time {
+        seconds: i64,
+        nanoseconds: i64,
+    }
     const FUTEX_32: u32 = 2; // shared: without FUTEX_PRIVATE_FLAG
     let waiters: Vec<Waiter> = words
         .iter()
@@ -56,7 +71,10 @@ pub(crate) fn wait_any(words: &[(Bell<'_>, u32)], timeout: Duration) -> bool {
         })
         .collect();
     let deadline = crate::clock::monotonic() + timeout;
-    let deadline = timespec(deadline);
+    let deadline = Time {
+        seconds: i64::try_from(deadline.as_secs()).unwrap_or(i64::MAX),
+        nanoseconds: deadline.subsec_nanos().into(),
+    };
     // SAFETY: the array and the time are alive and valid for the call; the words are alive and aligned.
     let answer = unsafe {
         libc::syscall(
@@ -71,13 +89,6 @@ pub(crate) fn wait_any(words: &[(Bell<'_>, u32)], timeout: Duration) -> bool {
     answer >= 0 || !matches!(Errno::last(), Errno::ENOSYS | Errno::EINVAL)
 }
 
-fn timespec(duration: Duration) -> libc::timespec {
-    libc::timespec {
-        tv_sec: libc::time_t::try_from(duration.as_secs()).unwrap_or(libc::time_t::MAX),
-        tv_nsec: duration.subsec_nanos() as libc::c_long,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,6 +99,26 @@ mod tests {
         let word = AtomicU32::new(1);
         wait(Bell::new(&word), 0, Duration::from_secs(3600));
         assert!(wait_any(&[(Bell::new(&word), 0), (Bell::new(&word), 1)], Duration::from_secs(3600)));
+    }
+
+    /// futex_waitv(2) takes seconds of 64 bits. Programs of 32 bits gave it `libc::timespec`: it read a time far away, or
+    /// none that is valid, and whoever waited for several lanes waited for ever, or not at all.
+    #[test]
+    fn a_wait_for_one_or_several_words_ends_with_its_time_and_not_before() {
+        let word = AtomicU32::new(0);
+        let time = Duration::from_millis(30);
+        for several in [false, true] {
+            let began = std::time::Instant::now();
+            if several {
+                if !wait_any(&[(Bell::new(&word), 0), (Bell::new(&word), 0)], time) {
+                    assert_eq!(Errno::last(), Errno::ENOSYS, "before Linux 5.16");
+                    continue;
+                }
+            } else {
+                wait(Bell::new(&word), 0, time);
+            }
+            assert!(began.elapsed() >= time, "{several} {:?}", began.elapsed());
+        }
     }
 
     #[test]

@@ -45,7 +45,7 @@ impl Mapping {
     ) -> Result<Self, Error> {
         let fail = |errno| Error::system("map", object, errno);
         let len = usize::try_from(len).ok().and_then(NonZeroUsize::new).ok_or(fail(nix::Error::EINVAL))?;
-        let offset = i64::try_from(offset).map_err(|_| fail(nix::Error::EINVAL))?;
+        let offset = libc::off_t::try_from(offset).map_err(|_| fail(nix::Error::EINVAL))?;
         let protection = match access {
             Access::Read => ProtFlags::PROT_READ,
             Access::Write => ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,

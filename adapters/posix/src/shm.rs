@@ -76,7 +76,7 @@ pub(crate) fn create(object: &str, len: u64, mode: Mode, huge_pages: bool) -> Re
 
 /// Fills an empty object with huge pages, as far as there are any.
 pub(crate) fn fill_with_huge_pages(fd: &OwnedFd, object: &str, len: u64) -> Result<(), Error> {
-    let bytes = i64::try_from(len).map_err(|_| no_space(object, len))?;
+    let bytes = libc::off_t::try_from(len).map_err(|_| no_space(object, len))?;
     ftruncate(fd, bytes).map_err(|errno| Error::system("set the length of", object, errno))?;
     Mapping::fill_with_huge_pages(fd, object, len)
 }
@@ -86,7 +86,7 @@ fn reserve(fd: &OwnedFd, object: &str, len: u64) -> Result<(), Error> {
     if len == 0 {
         return Ok(());
     }
-    let bytes = i64::try_from(len).map_err(|_| no_space(object, len))?;
+    let bytes = libc::off_t::try_from(len).map_err(|_| no_space(object, len))?;
     loop {
         match posix_fallocate(fd, 0, bytes) {
             Ok(()) => return Ok(()),
@@ -111,7 +111,7 @@ pub(crate) fn unlink(object: &str) -> Result<(), Error> {
 }
 
 pub(crate) fn inode(fd: impl AsFd) -> Result<Inode, Errno> {
-    fstat(fd).map(|stat| Inode(stat.st_dev, stat.st_ino))
+    fstat(fd).map(|stat| Inode(stat.st_dev, stat.st_ino as u64)) // `ino_t` has 32 bits on some processors
 }
 
 pub(crate) fn len(fd: impl AsFd) -> Result<u64, Errno> {
@@ -179,5 +179,10 @@ pub fn space() -> Result<Space, Error> {
     let stat = nix::sys::statvfs::statvfs(SHM_DIR)
         .map_err(|errno| Error::system("ask the size of", SHM_DIR, errno))?;
     let unit = stat.fragment_size();
-    Ok(Space { free: stat.blocks_available() * unit, total: stat.blocks() * unit })
+    Ok(Space { free: bytes(stat.blocks_available(), unit), total: bytes(stat.blocks(), unit) })
+}
+
+/// Bytes in so many blocks. The system counts in 32 bits on some processors, where the product has more.
+pub(crate) const fn bytes(blocks: libc::fsblkcnt_t, unit: libc::c_ulong) -> u64 {
+    (blocks as u64).saturating_mul(unit as u64)
 }

@@ -329,9 +329,10 @@ unsafe impl Send for Mapping {}
 impl Mapping {
     pub(crate) fn new(device: BorrowedFd<'_>, offset: u32, len: u32) -> Result<Self, Errno> {
         let len = NonZeroUsize::new(len as usize).ok_or(Errno::EINVAL)?;
+        // A driver's offsets are names of buffers: with an `off_t` of 32 bits the highest of them are out of reach.
+        let offset = libc::off_t::try_from(i64::from(offset)).map_err(|_| Errno::EOVERFLOW)?;
         // SAFETY: the kernel chooses the address, so nothing that exists is replaced.
-        let base =
-            unsafe { mmap(None, len, ProtFlags::PROT_READ, MapFlags::MAP_SHARED, device, offset.into()) }?;
+        let base = unsafe { mmap(None, len, ProtFlags::PROT_READ, MapFlags::MAP_SHARED, device, offset) }?;
         Ok(Self { base: base.cast(), len })
     }
 

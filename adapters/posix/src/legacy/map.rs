@@ -68,7 +68,7 @@ impl Map {
             MapKind::ReadOnly => (ProtFlags::PROT_READ, MapFlags::MAP_SHARED),
             MapKind::Private => (ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_PRIVATE),
         };
-        let start = i64::try_from(offset - skew as u64).unwrap_or(i64::MAX); // then beyond any object: refused
+        let start = libc::off_t::try_from(offset - skew as u64).unwrap_or(libc::off_t::MAX); // that is no page: refused
         // SAFETY: the kernel chooses the address, so nothing that exists is replaced.
         let page = unsafe { mmap(None, whole, protection, flags, &this.file, start) };
         let page = page.map_err(|errno| Error::system("map", &this.name, errno))?.cast::<u8>();

@@ -146,14 +146,14 @@ impl Object {
     /// # Errors
     /// [`Error::NoSpace`], [`Error::System`]
     pub fn grow(&self, len: u64) -> Result<(), Error> {
-        let (fail, bytes) = (|error| Error::system("reserve", &self.name, error), i64::try_from(len));
+        let (fail, bytes) = (|error| Error::system("reserve", &self.name, error), libc::off_t::try_from(len));
         match bytes.map(|bytes| posix_fallocate(&self.file, 0, bytes)) {
             Ok(Ok(())) => Ok(()),
             _ if len == 0 => Ok(()),
             Ok(Err(Errno::EINTR)) => self.grow(len),
             Err(_) | Ok(Err(Errno::ENOSPC | Errno::EFBIG)) => {
                 let space = nix::sys::statvfs::fstatvfs(&self.file).map_err(fail)?;
-                let free = space.blocks_available() * space.fragment_size();
+                let free = crate::shm::bytes(space.blocks_available(), space.fragment_size());
                 Err(Error::NoSpace { object: self.name.to_string(), needed: len, free })
             }
             Ok(Err(errno)) => Err(fail(errno)),

@@ -70,7 +70,7 @@ fn memfd(label: &str, len: u64, huge_pages: bool) -> Result<OwnedFd, Error> {
     if huge_pages {
         shm::fill_with_huge_pages(&fd, label, len)?;
     }
-    let bytes = i64::try_from(len).map_err(|_| fail("reserve")(Errno::EFBIG))?;
+    let bytes = libc::off_t::try_from(len).map_err(|_| fail("reserve")(Errno::EFBIG))?;
     loop {
         match posix_fallocate(&fd, 0, bytes) {
             Err(Errno::EINTR) => {}

@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, FcntlArg, SealFlag, fallocate, fcntl};
 use nix::libc;
 use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap, mprotect, munmap};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 use nix::sys::stat::{Mode, fchmod};
 use nix::sys::uio::pwrite;
 use nix::unistd::{Gid, Uid, ftruncate, setgid, setgroups, setuid, write};
@@ -38,7 +38,7 @@ pub(crate) fn limit_files(more: Option<u64>) -> String {
     // The limit is one of numbers, and these are given out from below.
     let next = more
         .map(|more| (0..=more).map(|_| File::open("/dev/null").expect("a descriptor")).collect::<Vec<_>>());
-    let limit = next.and_then(|files| Some(files.last()?.as_raw_fd() as u64));
+    let limit = next.and_then(|files| Some(files.last()?.as_raw_fd() as rlim_t));
     setrlimit(Resource::RLIMIT_NOFILE, limit.unwrap_or(most), most).expect("a limit");
     "ok".to_owned()
 }
@@ -160,7 +160,7 @@ fn deeds(object: &OwnedFd) -> Vec<(&'static str, Result<(), Errno>)> {
     };
     vec![
         ("shrink", ftruncate(object, 0)),
-        ("grow", ftruncate(object, 1 << 40)),
+        ("grow", ftruncate(object, 1 << 30)),
         ("write", write(object, b"x").map(drop)),
         ("pwrite", pwrite(object, b"x", 0).map(drop)),
         ("map", map(ProtFlags::PROT_READ | ProtFlags::PROT_WRITE).map(drop)),
