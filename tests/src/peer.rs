@@ -23,13 +23,22 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Starts `program`, which is `env!("CARGO_BIN_EXE_peer")`: only tests know it. The environment variable `CAMLANE_PEER`
-    /// may name another build of it, or an emulator with its arguments and the program: `tests/processors.sh`.
+    /// Starts `program`, which is `env!("CARGO_BIN_EXE_peer")`: only tests know it.
     ///
     /// # Panics
     /// If it cannot be started.
     #[must_use]
     pub fn spawn(program: &str) -> Self {
+        Self::run(&mut Command::new(program))
+    }
+
+    /// As [`spawn`](Self::spawn); or another build of the same program, which the environment variable `CAMLANE_PEER` names,
+    /// with an emulator and its arguments before it if need be.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    #[must_use]
+    pub fn of_some_build(program: &str) -> Self {
         let other = std::env::var("CAMLANE_PEER").unwrap_or_default();
         let mut words = other.split_ascii_whitespace();
         let mut command = Command::new(words.next().unwrap_or(program));

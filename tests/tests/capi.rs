@@ -1,6 +1,8 @@
 //! libcamlane as C and C++ programs use it: installed into a prefix of its own, compiled against, linked, run, killed.
 //!
 //! Without a C compiler nothing here can be tested: each test then says so and passes. CI has one.
+//! The environment may give further words for the compiler and before each program: `CAMLANE_CFLAGS="-fsanitize=address,undefined"`,
+//! `CAMLANE_RUN="valgrind -q --error-exitcode=9"`.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -49,6 +51,20 @@ fn run(command: &mut Command) -> Output {
     output
 }
 
+/// What an environment variable holds, word by word.
+fn words_of(variable: &str) -> Vec<String> {
+    std::env::var(variable).unwrap_or_default().split_ascii_whitespace().map(ToOwned::to_owned).collect()
+}
+
+/// Starts a program that was compiled here; through a tool, if one is asked for.
+fn command(program: &Path) -> Command {
+    let mut words = words_of("CAMLANE_RUN");
+    words.push(program.display().to_string());
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]);
+    command
+}
+
 /// The prefix with libcamlane in it, installed once for all tests of this run as a person would do it.
 fn prefix() -> &'static Path {
     static PREFIX: OnceLock<PathBuf> = OnceLock::new();
@@ -74,6 +90,7 @@ fn compile(compiler: &str, flags: &[&str], source: &str, program: &str) -> PathB
     run(Command::new(compiler)
         .args(STRICT)
         .args(flags)
+        .args(words_of("CAMLANE_CFLAGS"))
         .arg(root().join(source))
         .args([OsStr::new("-o"), program.as_os_str(), OsStr::new("-I")])
         .arg(prefix().join("include"))
@@ -89,7 +106,7 @@ fn c_peer() -> Option<Peer> {
     let program = PEER.get_or_init(|| {
         have(&["cc", "make"]).then(|| compile("cc", &["-std=c11", "-O1"], "tests/tests/capi/peer.c", "peer"))
     });
-    program.as_ref().map(|program| Peer::spawn(&program.to_string_lossy()))
+    program.as_ref().map(|program| Peer::run(&mut command(program)))
 }
 
 /// A producer of frames whose bytes are `16 n + i`, as the C programs expect them.
@@ -283,7 +300,7 @@ fn whatever_a_c_program_does_wrong_it_is_told() {
     }
     let lane = TestLane::new("c-misuse");
     let program = compile("cc", &["-std=gnu11", "-O1"], "tests/tests/capi/misuse.c", "misuse");
-    run(Command::new(program).arg(lane.name()));
+    run(command(&program).arg(lane.name()));
 }
 
 /// Compiles the program that loads the library by itself, and starts it.
@@ -350,7 +367,7 @@ fn the_cpp_header_owns_moves_and_shapes(#[case] flags: &[&str], #[case] program:
     }
     let lane = TestLane::new("cpp");
     let program = compile("c++", flags, "tests/tests/capi/ends.cpp", program);
-    let output = run(Command::new(program).arg(lane.name()));
+    let output = run(command(&program).arg(lane.name()));
     let shapes = String::from_utf8(output.stdout).unwrap();
     let expected: String =
         PixelFormat::ALL.iter().map(|info| expected_matrices(info.format) + "\n").collect();
@@ -380,7 +397,7 @@ fn the_header_only_reader_reads_the_golden_bytes_and_survives_damaged_ones(
         return;
     }
     let golden = root().join("tests/golden");
-    let output = run(Command::new(compile_reader(flags, program))
+    let output = run(command(&compile_reader(flags, program))
         .arg("golden")
         .args([golden.join("lane-v1.bin"), golden.join("stream-v1.bin")]));
     let said = String::from_utf8(output.stdout).unwrap();
@@ -408,8 +425,7 @@ fn the_header_only_reader_reads_a_running_lane_and_holds_its_frame() {
     }
     let lane = TestLane::new("reader");
     let source = Source::create(&lane);
-    let mut reader =
-        Peer::run(Command::new(compile_reader(&["-O2"], "reader-live")).args(["live", lane.name()]));
+    let mut reader = Peer::run(command(&compile_reader(&["-O2"], "reader-live")).args(["live", lane.name()]));
     assert_eq!(reader.ask("copy").word(), "none");
     assert_eq!(reader.ask("next").word(), "none");
     source.shoot();
@@ -522,5 +538,5 @@ fn c_reads_lanes_in_step_and_says_whom_a_sealed_lane_admits() {
     let (left, right) = (TestLane::new("c-left"), TestLane::new("c-right"));
     let dir = tempfile::tempdir().unwrap();
     let program = compile("cc", &["-std=c11", "-O1"], "tests/tests/capi/in_step.c", "in_step");
-    run(Command::new(program).args([left.name(), right.name()]).arg(dir.path().join("lane.sock")));
+    run(command(&program).args([left.name(), right.name()]).arg(dir.path().join("lane.sock")));
 }

@@ -139,7 +139,7 @@ fn range(byte: u32, kind: i32) -> libc::flock {
     libc::flock {
         l_type: kind as libc::c_short,
         l_whence: libc::SEEK_SET as libc::c_short,
-        l_start: byte as libc::off_t, // a seat's number, and there are few
+        l_start: byte as libc::off_t, // less than 2^31: a seat's number, or one of `legacy::object::byte`
         l_len: 1,
         l_pid: 0, // must be 0 for open-file-description locks
     }

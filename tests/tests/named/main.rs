@@ -20,7 +20,7 @@ mod zero_copy;
 
 /// Starts another process.
 fn peer() -> Peer {
-    Peer::spawn(env!("CARGO_BIN_EXE_peer"))
+    Peer::of_some_build(env!("CARGO_BIN_EXE_peer"))
 }
 
 /// Becomes the producer of opaque frames of 16 KiB.

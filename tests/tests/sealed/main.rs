@@ -24,7 +24,7 @@ mod waiters;
 
 /// Starts another process.
 fn peer() -> Peer {
-    Peer::spawn(env!("CARGO_BIN_EXE_peer"))
+    Peer::of_some_build(env!("CARGO_BIN_EXE_peer"))
 }
 
 /// An address that no other test has, in a directory that every user may enter and nobody else writes.

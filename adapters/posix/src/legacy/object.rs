@@ -14,12 +14,14 @@ use nix::fcntl::{AT_FDCWD, RenameFlags, posix_fallocate, renameat2};
 use crate::legacy::{Error, Map, MapKind, ObjectName};
 use crate::lock::LockFile;
 
-/// Bytes of the object that camlane's ends lock, far behind any that a program would lock for itself.
+/// Bytes of the object that camlane's ends lock, far behind any that a program would lock for itself. Not behind the first
+/// 2 GiB, which is as far as an `off_t` of 32 bits reaches: there each of these locks was refused (EINVAL).
 pub(crate) mod byte {
-    pub(crate) const STAGING: u32 = u32::MAX - 1;
-    pub(crate) const WRITER: u32 = u32::MAX - 2;
-    pub(crate) const READER: u32 = u32::MAX - 3;
-    pub(crate) const MESSAGE: u32 = u32::MAX - 4;
+    const LAST: u32 = i32::MAX as u32;
+    pub(crate) const STAGING: u32 = LAST - 1;
+    pub(crate) const WRITER: u32 = LAST - 2;
+    pub(crate) const READER: u32 = LAST - 3;
+    pub(crate) const MESSAGE: u32 = LAST - 4;
 }
 
 /// How long another process may take to make the same object.

@@ -185,5 +185,5 @@ fn nanos(clock: ClockId) -> u64 {
 }
 
 fn voluntary_switches() -> Result<u64> {
-    Ok(getrusage(UsageWho::RUSAGE_THREAD)?.voluntary_context_switches().cast_unsigned())
+    Ok(getrusage(UsageWho::RUSAGE_THREAD)?.voluntary_context_switches() as u64)
 }

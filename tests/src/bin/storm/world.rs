@@ -50,7 +50,9 @@ pub(crate) struct Inventory {
 
 impl Inventory {
     pub(crate) fn take(private: bool) -> Result<Self> {
-        let used = || statvfs(SHM).map(|stat| stat.blocks() - stat.blocks_free()).context("look at /dev/shm");
+        let used = || {
+            statvfs(SHM).map(|stat| (stat.blocks() - stat.blocks_free()) as u64).context("look at /dev/shm")
+        };
         let blocks = if private { Some(used()?) } else { None };
         Ok(Self { descriptors: descriptors(), mappings: mappings(), blocks })
     }
