@@ -110,8 +110,9 @@ pub(crate) fn unlink(object: &str) -> Result<(), Error> {
     }
 }
 
+#[allow(clippy::unnecessary_cast, reason = "these have 32 bits on some processors")]
 pub(crate) fn inode(fd: impl AsFd) -> Result<Inode, Errno> {
-    fstat(fd).map(|stat| Inode(stat.st_dev, stat.st_ino as u64)) // `ino_t` has 32 bits on some processors
+    fstat(fd).map(|stat| Inode(stat.st_dev, stat.st_ino as u64))
 }
 
 pub(crate) fn len(fd: impl AsFd) -> Result<u64, Errno> {
@@ -183,6 +184,7 @@ pub fn space() -> Result<Space, Error> {
 }
 
 /// Bytes in so many blocks. The system counts in 32 bits on some processors, where the product has more.
+#[allow(clippy::unnecessary_cast, reason = "these have 32 bits on some processors")]
 pub(crate) const fn bytes(blocks: libc::fsblkcnt_t, unit: libc::c_ulong) -> u64 {
     (blocks as u64).saturating_mul(unit as u64)
 }

@@ -49,6 +49,7 @@ pub(crate) struct Inventory {
 }
 
 impl Inventory {
+    #[allow(clippy::unnecessary_cast, reason = "these have 32 bits on some processors")]
     pub(crate) fn take(private: bool) -> Result<Self> {
         let used = || {
             statvfs(SHM).map(|stat| (stat.blocks() - stat.blocks_free()) as u64).context("look at /dev/shm")
