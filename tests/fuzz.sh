@@ -6,6 +6,7 @@
 #   tests/fuzz.sh runs N [TARGET]   each target N times, or one: the long run
 #   tests/fuzz.sh keep              the smallest set of inputs that reaches what those found so far reach: new corpus
 #   tests/fuzz.sh replay TARGET FILE...
+#   tests/fuzz.sh planted [NAME]    a bug planted under each target (tests/planted.txt): the kept inputs must find it
 #
 # New inputs are collected in target/fuzz/found; tests/fuzz/corpus changes by `keep` only. Needs a C++ compiler.
 set -euo pipefail
@@ -101,6 +102,9 @@ case "${1:-3}" in
       wc -lc "tests/fuzz/corpus/$target.hex"
     done
     ;;
+  planted)
+    python3 tests/mutants.py planted "${@:2}"
+    ;;
   replay)
     build
     fuzz "${2:?which target?}" "${@:3}"
@@ -110,7 +114,7 @@ case "${1:-3}" in
     for target in "${targets[@]}"; do run "$target" "-max_total_time=${1:-3}"; done
     ;;
   *)
-    sed -n '2,11p' "$0" >&2
+    sed -n '2,12p' "$0" >&2
     exit 2
     ;;
 esac

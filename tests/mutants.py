@@ -3,6 +3,7 @@
   tests/loom.sh mutants              mutants.txt: the model of core
   python3 tests/mutants.py guards    guards.txt: processes that are killed, starved and lied to
   python3 tests/mutants.py guards NAME
+  tests/fuzz.sh planted              planted.txt: bugs that the kept inputs of tests/fuzz find
 
 A mutant that does not compile, whose text is not found exactly once, whose case does not exist, or that no case catches
 for the reason that is meant, is a failure; so the lists cannot drift away from the code.
@@ -35,6 +36,7 @@ class List:
     test: str  # the program of all cases; empty: a case names its own, as in `named::life::...`
     place: str
     workers: int
+    inside: str = ""  # another package, which lies in one of the members and is a workspace of its own elsewhere
 
 
 LISTS = {
@@ -48,6 +50,16 @@ LISTS = {
         "",
         "target/guards",
         1,
+    ),
+    "planted": List(
+        "planted.txt",
+        "",
+        ["core", "adapters/posix", "adapters/v4l2", "adapters/convert", "adapters/measure", "adapters/cli", "tests"],
+        "camlane-fuzz",
+        "",
+        "target/planted",
+        1,
+        "tests/fuzz",
     ),
 }
 
@@ -98,9 +110,13 @@ def workshop(kind, number):
         shutil.copytree(ROOT / member, place / member, copy_function=shutil.copyfile, ignore=ignored)
     manifest = (ROOT / "Cargo.toml").read_text()
     manifest = re.sub(r"^(members|exclude|default-members) = \[.*?\]\n", "", manifest, flags=re.M | re.S)
-    manifest = manifest.replace("[workspace]\n", f"[workspace]\nmembers = {json.dumps(kind.members)}\n", 1)
+    members = [*kind.members, kind.inside] if kind.inside else kind.members
+    manifest = manifest.replace("[workspace]\n", f"[workspace]\nmembers = {json.dumps(members)}\n", 1)
     (place / "Cargo.toml").write_text(manifest)
     shutil.copy(ROOT / "Cargo.lock", place / "Cargo.lock")
+    if kind.inside:
+        inner = place / kind.inside / "Cargo.toml"
+        inner.write_text(re.sub(r"^\[(workspace|profile\.[^]]*)\]\n([^[]*)", "", inner.read_text(), flags=re.M))
     return place
 
 

@@ -372,7 +372,7 @@ fn with_two_thousand_waiters_on_a_named_lane_the_cameras_thread_wakes_five_at_mo
     camera.end();
     fs::remove_file(log).unwrap();
     let own = woken(&trace, true);
-    assert!(own.len() >= FRAMES / 2 && own.iter().all(|&count| count <= 5), "{own:?}");
+    assert!(own.len() >= FRAMES / 2 && own.iter().all(|&count| count <= 5), "the camera woke {own:?}");
 }
 
 /// How many sleepers each shared wake woke, since the camera has its lane: of the camera's thread, or of all others. Those of

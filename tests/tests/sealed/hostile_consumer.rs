@@ -26,7 +26,7 @@ fn at_random(words: &'static [AtomicU32], dice: &mut Dice) {
 /// Pins every slot in turn, and never the same for two looks.
 fn pins_everything(words: &'static [AtomicU32], dice: &mut Dice) {
     for cell in &words[seat::CELLS..seat::CELLS + 8] {
-        cell.store(dice.next().unwrap() % 64, Ordering::Relaxed);
+        cell.store(dice.next().unwrap() % 8, Ordering::Relaxed); // of the six that there are, or none
     }
 }
 
