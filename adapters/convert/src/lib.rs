@@ -2,12 +2,20 @@
 //!
 //! It reads descriptors that may come from a peer: a layout that contradicts itself is an error, never a panic.
 
+mod bayer;
 pub mod image;
+mod mono;
+#[cfg(test)]
+mod reference;
+mod rows;
 pub mod shape;
+mod yuv;
 
 use camlane_core::format::{FrameLayout, LayoutError, PixelFormat};
 use core::fmt;
-use shape::{Channel, Sample, Shape, site};
+use rows::{Luma, Reorder, Thrice, fastest};
+use shape::{Channel, Sample, Shape};
+use yuv::Matrix;
 
 /// Carries what a frame's descriptor says about its colour, in the descriptor's own numbers.
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +62,7 @@ impl Pixels {
         match self {
             Self::Gray8(greys) => greys,
             Self::Gray16(greys) => greys.into_iter().map(|grey| (grey >> 8) as u8).collect(),
-            Self::Rgb8(bytes) => bytes.chunks_exact(3).map(|rgb| luma([rgb[0], rgb[1], rgb[2]])).collect(),
+            Self::Rgb8(bytes) => fastest(Luma(&bytes)),
         }
     }
 
@@ -62,15 +70,9 @@ impl Pixels {
     pub fn into_rgb8(self) -> Vec<u8> {
         match self {
             Self::Rgb8(bytes) => bytes,
-            Self::Gray8(greys) => greys.into_iter().flat_map(|grey| [grey; 3]).collect(),
-            Self::Gray16(greys) => greys.into_iter().flat_map(|grey| [(grey >> 8) as u8; 3]).collect(),
+            greys => fastest(Thrice(&greys.into_gray8())),
         }
     }
-}
-
-/// Weighs red, green and blue as BT.601 does, in 16.16 fixed point.
-fn luma([red, green, blue]: [u8; 3]) -> u8 {
-    ((19_595 * u32::from(red) + 38_470 * u32::from(green) + 7_471 * u32::from(blue) + (1 << 15)) >> 16) as u8
 }
 
 /// Says why a frame is not a picture.
@@ -141,7 +143,11 @@ pub fn bgr8(layout: &FrameLayout, payload: &[u8], colour: Colour) -> Result<Pict
 /// As [`picture`].
 pub fn gray8(layout: &FrameLayout, payload: &[u8], colour: Colour) -> Result<Picture, ConvertError> {
     let mut picture = match shape::shape(layout.format) {
-        Some(Shape::Yuv([luma, ..])) => Frame::new(layout, payload)?.luma(luma, &Matrix::new(colour)),
+        Some(Shape::Yuv([luma, ..])) => {
+            let frame = Frame::new(layout, payload)?;
+            let matrix = Matrix::new(colour);
+            frame.picture(Pixels::Gray8(fastest(yuv::ToGrey { frame: &frame, luma, matrix })))
+        }
         _ => picture(layout, payload, colour)?,
     };
     picture.pixels = Pixels::Gray8(picture.pixels.into_gray8());
@@ -194,16 +200,17 @@ fn convert(
         }
         (PixelFormat::RGB8, _) if order == Order::Rgb => Ok(frame.rows(3 * frame.size().0)),
         (PixelFormat::BGR8, _) if order == Order::Bgr => Ok(frame.rows(3 * frame.size().0)),
-        (_, Some(Shape::Rgb([red, green, blue]))) => Ok(match order {
-            Order::Rgb => frame.channels([red, green, blue], |rgb| rgb),
-            Order::Bgr => frame.channels([blue, green, red], |bgr| bgr),
-        }),
+        (_, Some(Shape::Rgb([red, green, blue]))) => {
+            let channels = match order {
+                Order::Rgb => [red, green, blue],
+                Order::Bgr => [blue, green, red],
+            };
+            Ok(frame.picture(Pixels::Rgb8(fastest(Reorder { frame: &frame, channels }))))
+        }
         (_, Some(Shape::Yuv(channels))) => {
             let matrix = Matrix::new(colour);
-            Ok(match order {
-                Order::Rgb => frame.channels(channels, |yuv| matrix.rgb(yuv)),
-                Order::Bgr => frame.channels(channels, |yuv| Order::Bgr.arrange(matrix.rgb(yuv))),
-            })
+            let work = yuv::ToColours { frame: &frame, channels, matrix, order };
+            Ok(frame.picture(Pixels::Rgb8(fastest(work))))
         }
         (_, Some(Shape::Rgb565)) => Ok(frame.rgb565(order)),
     }
@@ -238,55 +245,17 @@ impl<'a> Frame<'a> {
         &self.payload[at.offset as usize + row * at.stride as usize..][..bytes]
     }
 
-    /// Returns the bytes of a row up to the channel's last.
+    /// Returns the bytes of a row with all samples of a channel, each with its neighbours of other channels.
+    #[inline(always)]
     fn channel(&self, channel: Channel, y: usize) -> &[u8] {
-        let bytes = channel.index(self.size().0 - 1) + 1;
-        self.row(channel.plane.into(), y / usize::from(channel.dy), bytes)
-    }
-
-    fn channels(&self, channels: [Channel; 3], pixel: impl Fn([u8; 3]) -> [u8; 3]) -> Picture {
-        let (width, height) = self.size();
-        let mut out = vec![0; width * height * 3];
-        let [first, second, third] = channels.map(|channel| usize::from(channel.step));
-        for (y, into) in out.chunks_exact_mut(width * 3).enumerate() {
-            let [a, b, c] = channels.map(|channel| &self.channel(channel, y)[channel.first.into()..]);
-            let chroma = b.chunks(second).zip(c.chunks(third));
-            // Chunks and not indices: the compiler then checks bounds once for a pixel, which halves the time.
-            if channels[1].dx == 1 {
-                for ((into, a), (b, c)) in into.chunks_exact_mut(3).zip(a.chunks(first)).zip(chroma) {
-                    into.copy_from_slice(&pixel([a[0], b[0], c[0]]));
-                }
-            } else {
-                for ((into, a), (b, c)) in into.chunks_mut(6).zip(a.chunks(2 * first)).zip(chroma) {
-                    into[..3].copy_from_slice(&pixel([a[0], b[0], c[0]]));
-                    if let (Some(into), Some(&a)) = (into.get_mut(3..6), a.get(first)) {
-                        into.copy_from_slice(&pixel([a, b[0], c[0]]));
-                    }
-                }
-            }
-        }
-        self.picture(Pixels::Rgb8(out))
+        let samples = self.size().0.div_ceil(channel.dx.into());
+        self.row(channel.plane.into(), y / usize::from(channel.dy), samples * usize::from(channel.step))
     }
 
     /// Returns the rows of a format that is laid out as the picture shall be.
     fn rows(&self, bytes: usize) -> Picture {
         let rows: Vec<_> = (0..self.size().1).map(|y| self.row(0, y, bytes)).collect();
         self.picture(Pixels::Rgb8(rows.concat()))
-    }
-
-    fn luma(&self, luma: Channel, matrix: &Matrix) -> Picture {
-        let (width, height) = self.size();
-        let table: [u8; 256] = core::array::from_fn(|y| matrix.rgb([y as u8, 128, 128])[1]);
-        let mut out = vec![0; width * height];
-        for (y, into) in out.chunks_exact_mut(width).enumerate() {
-            let row = self.channel(luma, y);
-            for (into, from) in
-                into.iter_mut().zip(row.iter().skip(luma.first.into()).step_by(luma.step.into()))
-            {
-                *into = table[usize::from(*from)];
-            }
-        }
-        self.picture(Pixels::Gray8(out))
     }
 
     fn rgb565(&self, order: Order) -> Picture {
@@ -309,34 +278,27 @@ impl<'a> Frame<'a> {
 
     fn mono(&self, sample: Sample, bayer: Option<u8>, significant: u8, order: Order) -> Pixels {
         let (width, height) = self.size();
-        let rows = (0..height).map(|y| self.row(0, y, sample.row_bytes(width)));
+        let rows =
+            || (0..height).map(|y| self.row(0, y, sample.row_bytes(width))).collect::<Vec<_>>().concat();
+        let bits = significant_bits(sample, significant);
         match (bayer, sample) {
             (Some(first_red), _) => {
-                let sites = unpack(rows, sample, width, significant);
-                Pixels::Rgb8(demosaic(&sites, first_red, width, height, order))
+                Pixels::Rgb8(fastest(bayer::ToColours { frame: self, sample, first_red, bits, order }))
             }
-            (None, Sample::Byte) => Pixels::Gray8(rows.collect::<Vec<_>>().concat()),
-            (None, Sample::Float) => Pixels::Gray16(stretch(&rows.collect::<Vec<_>>().concat())),
+            (None, Sample::Byte) => Pixels::Gray8(rows()),
+            (None, Sample::Float) => Pixels::Gray16(stretch(&rows())),
             // Depth has a unit: scaled, it would lie.
             _ if self.layout.format == PixelFormat::DEPTH16 => {
-                Pixels::Gray16(unpack(rows, sample, width, 16))
+                Pixels::Gray16(fastest(mono::ToGrey16 { frame: self, sample, bits: 16 }))
             }
-            _ => Pixels::Gray16(unpack(rows, sample, width, significant)),
+            _ => Pixels::Gray16(fastest(mono::ToGrey16 { frame: self, sample, bits })),
         }
     }
 }
 
-/// Unpacks integer samples and scales them to 16 bits; values beyond the significant bits saturate.
-fn unpack<'a>(
-    rows: impl Iterator<Item = &'a [u8]>,
-    sample: Sample,
-    width: usize,
-    significant: u8,
-) -> Vec<u16> {
-    let bits = if (1..=sample.bits()).contains(&significant) { significant } else { sample.bits() };
-    let greatest = (1u32 << bits) - 1;
-    let scale = |value: u16| (u32::from(value).min(greatest) * 65535 / greatest) as u16;
-    rows.flat_map(|row| (0..width).map(move |x| scale(sample.get(row, x)))).collect()
+/// Returns how many bits of a sample carry light: as many as it has, unless somebody said fewer.
+fn significant_bits(sample: Sample, said: u8) -> u8 {
+    if (1..=sample.bits()).contains(&said) { said } else { sample.bits() }
 }
 
 /// Stretches floats between their least and greatest finite value; what is not finite becomes black.
@@ -349,76 +311,10 @@ fn stretch(bytes: &[u8]) -> Vec<u16> {
     values().map(|value| if value.is_finite() { grey(value) } else { 0 }).collect()
 }
 
-/// Fills in the two missing colours of each site with the mean of its neighbours in the 3x3 square.
-fn demosaic(sites: &[u16], first_red: u8, width: usize, height: usize, order: Order) -> Vec<u8> {
-    let mut out = Vec::with_capacity(sites.len() * 3);
-    for y in 0..height {
-        for x in 0..width {
-            let (mut sum, mut count) = ([0u32; 3], [0u32; 3]);
-            for near_y in y.saturating_sub(1)..(y + 2).min(height) {
-                for near_x in x.saturating_sub(1)..(x + 2).min(width) {
-                    let colour = site(first_red, near_x, near_y);
-                    sum[colour] += u32::from(sites[near_y * width + near_x]);
-                    count[colour] += 1;
-                }
-            }
-            let own = site(first_red, x, y);
-            (sum[own], count[own]) = (sites[y * width + x].into(), 1);
-            // A picture of one row or column sees no site of some colour: black.
-            let mean = |colour: usize| ((sum[colour] / count[colour].max(1)) >> 8) as u8;
-            out.extend(order.arrange([mean(0), mean(1), mean(2)]));
-        }
-    }
-    out
-}
-
-/// Holds the conversion from YCbCr to RGB, in 16.16 fixed point.
-struct Matrix {
-    black: i32,
-    luma: i32,
-    red_v: i32,
-    green_u: i32,
-    green_v: i32,
-    blue_u: i32,
-}
-
-impl Matrix {
-    fn new(colour: Colour) -> Self {
-        // Kr and Kb after ITU-T H.273, table 4.
-        let (kr, kb) = match colour.matrix {
-            1 => (0.2126, 0.0722),
-            4 => (0.30, 0.11),
-            7 => (0.212, 0.087),
-            9 | 10 => (0.2627, 0.0593),
-            _ => (0.299, 0.114),
-        };
-        let (black, luma, chroma) = match colour.range {
-            1 => (0, 1.0, 1.0),
-            _ => (16, 255.0 / 219.0, 255.0 / 224.0),
-        };
-        let kg = 1.0 - kr - kb;
-        let fixed = |value: f64| (value * 65536.0).round() as i32;
-        let (red, blue) = (2.0 * (1.0 - kr) * chroma, 2.0 * (1.0 - kb) * chroma);
-        Self {
-            black,
-            luma: fixed(luma),
-            red_v: fixed(red),
-            green_u: fixed(-blue * kb / kg),
-            green_v: fixed(-red * kr / kg),
-            blue_u: fixed(blue),
-        }
-    }
-
-    fn rgb(&self, [y, u, v]: [u8; 3]) -> [u8; 3] {
-        let (y, u, v) = ((i32::from(y) - self.black) * self.luma, i32::from(u) - 128, i32::from(v) - 128);
-        let byte = |value: i32| ((value + (1 << 15)) >> 16).clamp(0, 255) as u8;
-        [byte(y + self.red_v * v), byte(y + self.green_u * u + self.green_v * v), byte(y + self.blue_u * u)]
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shape::site;
     use rstest::rstest;
 
     fn pixels(picture: Picture) -> Vec<u8> {
@@ -585,8 +481,7 @@ mod tests {
     #[test]
     fn the_demosaic_averages_the_neighbours() {
         // RGGB; the blue site at (1, 1) sees four reds and four greens.
-        let sites = [10, 20, 30, 40, 50, 60, 70, 80, 90].map(|value: u16| value << 8);
-        let rgb = demosaic(&sites, 0, 3, 3, Order::Rgb);
+        let rgb = convert(PixelFormat::BAYER8_RGGB, 3, 3, &[10, 20, 30, 40, 50, 60, 70, 80, 90]);
         assert_eq!(rgb[12..15], [50, 50, 50]);
         assert_eq!(rgb[..3], [10, 30, 50]);
     }
