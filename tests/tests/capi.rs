@@ -540,3 +540,84 @@ fn c_reads_lanes_in_step_and_says_whom_a_sealed_lane_admits() {
     let program = compile("cc", &["-std=c11", "-O1"], "tests/tests/capi/in_step.c", "in_step");
     run(command(&program).args([left.name(), right.name()]).arg(dir.path().join("lane.sock")));
 }
+
+/// Starts a C++ program that reads lanes in step.
+fn sets(tolerance_ms: u32, lanes: &[&TestLane]) -> Peer {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    let program =
+        PROGRAM.get_or_init(|| compile("c++", &["-std=c++17", "-O1"], "tests/tests/capi/sets.cpp", "sets"));
+    let mut command = Command::new(program);
+    command.arg(tolerance_ms.to_string()).args(lanes.iter().map(|lane| lane.name()));
+    let mut peer = Peer::run(&mut command);
+    assert!(peer.answer().unwrap().says("ok ready"));
+    peer
+}
+
+#[test]
+fn cpp_reads_three_lanes_in_step_and_what_it_holds_does_not_change() {
+    if !have(&["c++", "make"]) {
+        return;
+    }
+    let lanes = ["cpp-left", "cpp-middle", "cpp-right"].map(TestLane::new);
+    let layout = PixelFormat::GRAY8.layout(8, 8, 1).unwrap();
+    let producers = lanes
+        .each_ref()
+        .map(|lane| Producer::create(lane.name(), &LaneOptions::for_frames(&layout).pins(4)).unwrap());
+    let shoot = |index: usize, ms: u64, value: u8| {
+        let mut loan = producers[index].loan().unwrap();
+        loan[..64].fill(value);
+        let mut meta = FrameMeta::new(layout);
+        (meta.capture_ns, meta.clock) = (ms * 1_000_000, camlane::Clock::MONOTONIC);
+        producers[index].publish(loan, &meta).unwrap();
+    };
+    let mut reader = sets(1, &lanes.each_ref());
+    shoot(0, 10, 1);
+    shoot(2, 10, 3);
+    assert!(reader.ask("next 0").says(&format!("error {}", nix::libc::ETIMEDOUT)));
+    reader.tell("next 20000");
+    shoot(1, 11, 2);
+    assert_eq!(reader.answer().unwrap().0, "ok 1:1@10000000 1:2@11000000 1:3@10000000");
+    shoot(0, 20, 9); // no partner in the other lanes
+    for (index, ms) in [(0, 31), (1, 30), (2, 31)] {
+        shoot(index, ms, 4);
+    }
+    assert_eq!(reader.must("next 20000").0, "ok 3:4@31000000 2:4@30000000 2:4@31000000");
+    assert_eq!(reader.must("totals").0, "ok 2/1/0 2/0/0 2/0/0");
+    for round in 0..30 {
+        (0..3).for_each(|index| shoot(index, 40 + round, 200));
+    }
+    assert_eq!(reader.must("held").0, "ok 1 2 3 4 4 4");
+    reader.must("drop");
+    assert!(reader.must("next 20000").says(":200@"));
+}
+
+#[test]
+fn a_camera_that_is_killed_is_named_to_cpp_and_its_successor_is_paired_again() {
+    if !have(&["c++", "cc", "make"]) {
+        return;
+    }
+    let lanes = ["cpp-lives", "cpp-killed"].map(TestLane::new);
+    let camera = |lane: &TestLane| {
+        let mut camera = c_peer().unwrap();
+        camera.must(&format!("create {} 9", lane.name()));
+        camera
+    };
+    let [mut lives, mut killed] = lanes.each_ref().map(camera);
+    let mut reader = sets(3_600_000, &lanes.each_ref());
+    lives.must("shoot");
+    killed.must("shoot");
+    assert!(reader.must("next 20000").says(" 1:"));
+    lives.must("shoot"); // waits for a partner
+    killed.kill();
+    let told = reader.ask("next 20000");
+    assert!(told.says(" gone ") && told.says(lanes[1].name()), "{told:?}");
+    let mut successor = camera(&lanes[1]);
+    reader.tell("next 20000");
+    successor.must("shoot");
+    let set = reader.answer().unwrap();
+    assert!(set.says("ok 2:") && set.says(" 1:"), "{set:?}");
+    assert_eq!(reader.must("totals").0, "ok 2/0/0 2/0/0");
+    drop(lives);
+    let told = reader.ask("next 20000");
+    assert!(told.says(" gone ") && told.says(lanes[0].name()), "{told:?}");
+}

@@ -412,6 +412,11 @@ impl Consumer {
         }
     }
 
+    /// The notifier, if it was asked for.
+    pub(crate) fn running_notifier(&self) -> Option<&Notifier> {
+        self.notifier.as_ref()
+    }
+
     pub(crate) fn attachment(&self) -> &Attachment {
         &self.attachment
     }

@@ -9,6 +9,7 @@ use camlane_core::{Clock, ReadError};
 
 use crate::consumer::{self, Consumer, ConsumerOptions, Frame, Read, Totals};
 use crate::error::{Error, WaitError};
+use crate::notifier::Notifier;
 
 /// Why there is no frameset.
 #[derive(Debug, thiserror::Error)]
@@ -161,6 +162,25 @@ impl Synchronizer {
     /// The lanes' consumers, in the order in which they were given.
     pub fn lanes(&self) -> &[Consumer] {
         &self.lanes
+    }
+
+    /// One descriptor for each lane, readable when [`next`](Self::next) may have something, for programs that wait in poll,
+    /// epoll or an event loop. Call `next(Duration::ZERO)` until it says `TimedOut` each time.
+    ///
+    /// # Errors
+    /// [`FramesetError::Lane`] as [`Consumer::notifier`].
+    pub fn notifiers(&mut self) -> Result<Vec<&Notifier>, FramesetError> {
+        let start = |(index, lane): (usize, &'_ mut Consumer)| {
+            let name = lane.address().to_string();
+            lane.notifier().map_err(|error| FramesetError::Lane {
+                lane: name,
+                index,
+                source: error.into(),
+            })?;
+            Ok(())
+        };
+        self.lanes.iter_mut().enumerate().try_for_each(start)?;
+        Ok(self.lanes.iter().filter_map(Consumer::running_notifier).collect())
     }
 
     /// What became of the frames of lane `index`; `None` if there is no such lane.

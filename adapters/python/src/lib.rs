@@ -26,6 +26,7 @@ mod object;
 mod observer;
 mod policy;
 mod producer;
+mod segment;
 mod shape;
 mod slot;
 mod source;
@@ -54,6 +55,8 @@ mod _camlane {
     use crate::observer::{Observer, observe};
     #[pymodule_export]
     use crate::producer::{Producer, create};
+    #[pymodule_export]
+    use crate::segment::RawSegment;
     #[pymodule_export]
     use crate::sync::{Synchronizer, synchronize};
 

@@ -1,9 +1,11 @@
 //! Lanes in step: framesets.
 
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use camlane::{FramesetError, SyncTotals};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 use pyo3::types::{PyDict, PyTuple};
@@ -38,7 +40,7 @@ pub(crate) fn synchronize(
 /// order of the names, all captured within the tolerance of each other.
 ///
 /// A lane whose producer ended the stream or died is told once (Closed, ProducerGone, with the lane in the text); iterating
-/// again goes on with the producer that comes next. Use it in one thread at a time, and open it again in a forked child.
+/// again goes on with the producer that comes next. `async for` does the same in asyncio. Use it in one thread at a time, and open it again in a forked child.
 #[pyclass(frozen, module = "camlane")]
 pub(crate) struct Synchronizer {
     names: Vec<String>,
@@ -126,6 +128,24 @@ impl Synchronizer {
         self.wait(py, timeout.map(seconds).transpose()?.or(self.timeout))
     }
 
+    /// Descriptors, one for each lane, for select, epoll or an event loop: one is readable when `next(0)` may have a set.
+    /// Call that until it raises Timeout each time. Starts threads that never touch the interpreter.
+    fn filenos<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let numbers: Vec<i32> = {
+            let mut end = self.lock(py)?;
+            let end = end.as_mut().ok_or_else(|| self.closed())?;
+            let notifiers = end.notifiers().map_err(frameset_exception)?;
+            notifiers.iter().map(|notifier| notifier.as_fd().as_raw_fd()).collect()
+        };
+        PyTuple::new(py, numbers)
+    }
+
+    /// Seconds that each set is waited for; None waits for ever.
+    #[getter]
+    fn timeout(&self) -> Option<f64> {
+        self.timeout.map(|timeout| timeout.as_secs_f64())
+    }
+
     /// Closes all lanes. Frames that are out stay good.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         let end = self.lock(py)?.take();
@@ -139,6 +159,11 @@ impl Synchronizer {
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         self.wait(py, self.timeout)
+    }
+
+    fn __aiter__<'py>(slf: Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        py.import(intern!(py, "camlane._aio"))?.getattr(intern!(py, "Sets"))?.call1((slf,))
     }
 
     fn __enter__(slf: Py<Self>) -> Py<Self> {

@@ -138,3 +138,56 @@ def test_nothing_can_be_mapped_is_said_and_not_guessed(file):
         open(file + "-absent")
     with pytest.raises(camlane.ObjectError):
         camlane.Window(file + "-absent")
+
+
+# A program as people have it: attaches the segment of a key, adds one to each byte.
+OLD = """
+import ctypes, sys
+libc = ctypes.CDLL(None, use_errno=True)
+libc.shmat.restype = ctypes.c_void_p
+segment = libc.shmget(ctypes.c_int(int(sys.argv[1])), ctypes.c_size_t(0), 0)
+address = libc.shmat(segment, None, 0)
+view = (ctypes.c_uint8 * 8).from_address(address)
+for at in range(8):
+    view[at] += 1
+print("done", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_segment_is_the_same_bytes_to_a_program_that_attaches_it_by_its_key(start, tmp_path):
+    key = camlane.Segment.key_of(tmp_path, 7)
+    assert key == (os.stat(tmp_path).st_ino & 0xFFFF | (os.stat(tmp_path).st_dev & 0xFF) << 16 | 7 << 24)
+    signed = key - (1 << 32) if key >= 1 << 31 else key
+    with camlane.Segment.create_new(key, 100, mode=0o640) as segment:
+        try:
+            assert (segment.size, segment.read_at(90, 50), segment.users) == (100, bytes(10), 1)
+            segment.write_at(0, bytes(range(8)))
+            with pytest.raises(camlane.ObjectError) as taken:
+                camlane.Segment.create_new(key, 1)
+            assert taken.value.name == "EEXIST"
+            with pytest.raises(camlane.Invalid, match="100"):
+                segment.write_at(95, b"longer")
+            old = start(OLD, str(signed))
+            assert old.hear() == "done"
+            assert segment.users == 2
+            assert segment.read_at(0, 8) == bytes(range(1, 9))
+            old.process.kill()
+            old.process.wait()
+            assert segment.users == 1
+            with camlane.Segment.open(signed) as reader:
+                assert reader.read_at(0, 3) == b"\x01\x02\x03"
+                with pytest.raises(camlane.ObjectError) as refused:
+                    reader.write_at(0, b"x")
+                assert refused.value.name == "EACCES"
+        finally:
+            camlane.Segment.remove(key)
+        assert segment.read_at(0, 1) == b"\x01"  # attached still
+    with pytest.raises(camlane.Released):
+        segment.read_at(0, 1)
+    with pytest.raises(camlane.ObjectError) as gone:
+        camlane.Segment.open(key)
+    assert gone.value.name == "ENOENT"
+    for wrong in (0, 1 << 32, -(1 << 31) - 1):
+        with pytest.raises((camlane.Invalid, camlane.ObjectError)):
+            camlane.Segment.open(wrong)

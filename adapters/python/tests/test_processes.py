@@ -70,10 +70,12 @@ def read_one(name: str, queue) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_a_child_opens_the_lane_by_its_name(name, method):
     context = multiprocessing.get_context(method)
-    with camlane.create(name, width=8, height=6) as producer:
+    with camlane.create(name, width=8, height=6) as producer, camlane.open(name) as lane:
+        publish(producer, 41)
+        held = lane.next(1).array  # a frame that the parent holds meanwhile
         publish(producer, 42)
         queue = context.Queue()
         child = context.Process(target=read_one, args=(name, queue))
@@ -81,11 +83,14 @@ def test_a_child_opens_the_lane_by_its_name(name, method):
         assert queue.get(timeout=60) == 42
         child.join(60)
         assert child.exitcode == 0
+        for value in range(30):
+            publish(producer, value)
+        assert (held == 41).all()  # the child's end gave back nothing of ours
 
 
 # The thread gets the interpreter only when the main thread lets go of it: while it waits for a frame.
 WAITER = """
-import os, signal, sys, threading, camlane
+import asyncio, os, signal, sys, threading, camlane
 sys.setswitchinterval(1000)
 begun = threading.Event()
 def interrupt():
@@ -96,7 +101,16 @@ with camlane.open(sys.argv[1], wait=sys.argv[2]) as lane:
     thread.start()
     try:
         begun.set()
-        lane.next() if sys.argv[3] == "next" else next(lane)
+        if sys.argv[3] == "async":
+            async def first():
+                async for _ in lane:
+                    pass
+            asyncio.run(first())
+        elif sys.argv[3] == "sets":
+            with camlane.synchronize([sys.argv[1]] * 2, tolerance=1) as pairs:
+                next(pairs)
+        else:
+            lane.next() if sys.argv[3] == "next" else next(lane)
     except KeyboardInterrupt:
         print("interrupted")
     thread.join()
@@ -104,7 +118,7 @@ with camlane.open(sys.argv[1], wait=sys.argv[2]) as lane:
 
 
 @pytest.mark.parametrize("wait", ["sleep", "spin"])
-@pytest.mark.parametrize("how", ["next", "for"])
+@pytest.mark.parametrize("how", ["next", "for", "async", "sets"])
 def test_ctrl_c_ends_a_wait(name, start, wait, how):
     with camlane.create(name, width=8, height=6):
         assert start(WAITER, name, wait, how).end() == (0, "interrupted\n", "")

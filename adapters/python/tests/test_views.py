@@ -184,6 +184,60 @@ def test_dlpack_says_read_only_or_refuses(name):
             frame.release()
 
 
+def capsule_name(capsule) -> bytes:
+    get = ctypes.pythonapi.PyCapsule_GetName
+    get.restype, get.argtypes = ctypes.c_char_p, [ctypes.py_object]
+    return get(capsule)
+
+
+def capsule_flags(capsule) -> int:
+    """`flags` of DLPack's DLManagedTensorVersioned: after a version, a context and a deleter."""
+    get = ctypes.pythonapi.PyCapsule_GetPointer
+    get.restype, get.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+    return ctypes.c_uint64.from_address(get(capsule, capsule_name(capsule)) + 24).value
+
+
+@pytest.mark.skipif(np.lib.NumpyVersion(np.__version__) < "2.1.0", reason="this numpy has no versioned DLPack")
+def test_a_dlpack_capsule_has_the_read_only_flag_and_holds_the_frame(name):
+    with camlane.create(name, width=8, height=6, format="GRAY8") as producer, camlane.open(name) as lane:
+        producer.publish(np.full((6, 8), 5, np.uint8))
+        frame = lane.next(1)
+        capsule = frame.__dlpack__(max_version=(1, 0))
+        assert capsule_name(capsule) == b"dltensor_versioned"
+        assert capsule_flags(capsule) & 1  # DLPACK_FLAG_BITMASK_READ_ONLY
+        with pytest.raises(BufferError):
+            frame.release()
+        del capsule
+        # What may be written to is a copy, and says so.
+        copied = np.from_dlpack(frame, copy=True)
+        assert copied.flags.writeable and address(copied) != address(frame.array)
+        copied[:] = 9
+        assert (frame.array == 5).all()
+        del copied
+        frame.release()
+        with pytest.raises(camlane.Released):
+            frame.__dlpack__(max_version=(1, 0))
+
+
+def test_a_library_that_retries_without_a_version_is_refused_and_not_served_writeable_memory(name):
+    with camlane.create(name, width=8, height=6, format="GRAY8") as producer, camlane.open(name) as lane:
+        producer.publish(np.zeros((6, 8), np.uint8))
+        frame = lane.next(1)
+
+        def from_dlpack(producer_of_capsules):  # as the array API standard has it for consumers of both kinds
+            try:
+                return producer_of_capsules.__dlpack__(max_version=(0, 8))
+            except TypeError:
+                return producer_of_capsules.__dlpack__()
+
+        with pytest.raises((BufferError, RuntimeError)):
+            from_dlpack(frame)
+        for options in ({}, {"stream": None}, {"dl_device": (1, 0)}):
+            with pytest.raises((BufferError, TypeError)):
+                frame.__dlpack__(**options)
+        frame.release()  # a refusal keeps nothing
+
+
 def test_a_memoryview_is_the_frame_itself(name):
     with camlane.create(name, width=7, height=5, format="GRAY16", row_align=16) as producer:
         with camlane.open(name) as lane:

@@ -460,3 +460,44 @@ fn padded_rows_are_packed_and_other_formats_refused() {
     let yuyv = PixelFormat::YUYV.layout(4, 4, 1).unwrap();
     assert!(matches!(writer.publish(&yuyv, &[0; 32]), Err(Error::Header24 { .. })));
 }
+
+/// As people run it: killed by hand or by a watchdog at any moment, and started again.
+#[test]
+fn a_writer_killed_at_any_moment_and_started_again_costs_frames_and_never_a_whole_one() {
+    let object = TestObject::new();
+    let mut reader = Header24Reader::new(&object);
+    let (mut seen, mut half, mut replaced) = (0, 0, 0);
+    for round in 0..30 {
+        let mut old = old_writer(&object);
+        old.must("frame");
+        old.tell("run 60000 300"); // far longer than it will live
+        let began = Instant::now();
+        let mut frames = 0;
+        while frames < 3 {
+            assert!(began.elapsed() < LONG, "round {round}: {frames} frames");
+            match reader.next(LONG) {
+                Ok(frame) => {
+                    whole(&frame.pixels);
+                    frames += 1;
+                    replaced += u32::from(frame.replaced);
+                }
+                Err(Stall::Overwritten { .. }) => {}
+                Err(other) => panic!("round {round}: {other}"),
+            }
+        }
+        // Not at the end of a frame, which the reader's return would be: at any moment of the writer's next ones.
+        std::thread::sleep(Duration::from_micros(37 * round));
+        kill(old);
+        seen += frames;
+        // What it left is a frame that was not seen yet, or a reason.
+        loop {
+            match reader.next(SHORT) {
+                Ok(frame) => _ = whole(&frame.pixels),
+                Err(Stall::HalfFrame { .. }) => break half += 1,
+                Err(Stall::Stale { .. } | Stall::Overwritten { .. }) => break,
+                Err(other) => panic!("round {round}: {other}"),
+            }
+        }
+    }
+    assert_eq!((seen, replaced), (90, 29), "{half} ended in half a frame");
+}

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use camlane::legacy::{Error, Object, Opened, Text};
 use rstest::rstest;
 
-use super::{Ends, TestObject, run};
+use super::{Ends, TestObject, kill, run};
 
 #[test]
 fn whoever_comes_first_creates_and_both_sides_read_what_the_other_wrote() {
@@ -108,4 +108,25 @@ fn a_name_with_a_blank_works_and_removing_it_removes_that_one() {
     text.set(b"x").unwrap();
     Object::remove(&name).unwrap();
     assert_eq!(Object::remove(&name).unwrap_err().name(), Some("ENOENT"));
+}
+
+/// As a restarted old program does it that removes the name first: who stays on the old object can know.
+#[test]
+fn an_object_that_another_program_replaced_is_told_apart_from_the_one_that_has_the_name() {
+    let object = TestObject::new();
+    let (text, _) = Text::open_or_create(&object, 0o600).unwrap();
+    text.set(b"to whoever has it").unwrap();
+    for round in 0..3 {
+        let mut old = run("text.c", &[&object.text()]);
+        assert!(text.is_current() == (round == 0));
+        old.must("unlink");
+        assert!(!text.is_current());
+        assert_eq!(old.must("create").number("create"), 1);
+        old.must("set another-object");
+        kill(old);
+        assert!(!text.is_current());
+        assert_eq!(text.get().unwrap(), b"to whoever has it"); // still readable, and nobody else's any more
+        let again = Text::open(&object).unwrap();
+        assert_eq!((again.is_current(), again.get().unwrap()), (true, b"another-object".to_vec()));
+    }
 }

@@ -106,6 +106,12 @@ impl Text {
         Ok(bytes)
     }
 
+    /// Tells whether the name still leads to this object. If another program removed it, or made it anew, messages in this
+    /// one reach nobody who opens the name from now on: open it again.
+    pub fn is_current(&self) -> bool {
+        self.object.is_current()
+    }
+
     /// The object's length. One without bytes is one that its creator has not sized yet.
     fn room(&self) -> Result<u64, Error> {
         self.object.check_len(1)?;

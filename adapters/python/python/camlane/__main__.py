@@ -1,16 +1,21 @@
-"""`python -m camlane`: lists the lanes that there are. The program `camlane` does more; it is installed apart from this package."""
+"""`python -m camlane` lists the lanes that there are; `python -m camlane bench` measures what a frame costs here. The program
+`camlane` does more; it is installed apart from this package."""
 
 import sys
 
 import camlane
 
 
-def main() -> int:
-    """Prints one line for each lane."""
-    if len(sys.argv) > 1:
+def main(arguments: list[str]) -> int:
+    """Prints one line for each lane, or each figure."""
+    if arguments == ["bench"]:
+        from camlane import _bench
+
+        return _bench.main()
+    if arguments:
         print(
-            f"python -m camlane lists lanes and takes no arguments. For `{' '.join(sys.argv[1:])}` use the program `camlane`, "
-            "which is installed apart from this package: cargo install camlane-cli",
+            f"python -m camlane lists lanes; python -m camlane bench measures. For `{' '.join(arguments)}` use the program "
+            "`camlane`, which is installed apart from this package: cargo install camlane-cli",
             file=sys.stderr,
         )
         return 2
@@ -25,4 +30,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

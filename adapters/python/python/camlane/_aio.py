@@ -1,11 +1,15 @@
-"""`async for frame in lane`: the event loop watches the lane's descriptor, no thread of Python's is involved."""
+"""`async for frame in lane`, `async for frames in lanes`: the event loop watches descriptors, no thread of Python's is involved."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
-from ._camlane import Frame, Lane
+from ._camlane import Frame, Lane, Synchronizer
 from ._errors import Closed, Timeout
+
+T = TypeVar("T")
 
 # A producer that died makes no descriptor readable: somebody has to look.
 LOOK_AROUND = 0.25
@@ -16,40 +20,69 @@ class Frames:
 
     def __init__(self, lane: Lane) -> None:
         self._lane = lane
-        self._fileno = lane.fileno()
+        self._filenos = (lane.fileno(),)
 
     def __aiter__(self) -> Frames:
         return self
 
     async def __anext__(self) -> Frame:
-        loop = asyncio.get_running_loop()
-        timeout = self._lane.timeout
-        deadline = None if timeout is None else loop.time() + timeout
-        while True:
-            try:
-                frame = self._lane.poll()
-            except Closed:
-                raise StopAsyncIteration from None
-            if frame is not None:
-                return frame
-            left = LOOK_AROUND if deadline is None else min(LOOK_AROUND, deadline - loop.time())
-            if left <= 0:
-                pause = self._lane.pause
-                raise Timeout("no frame came in time" + (f": {pause.text}" if pause else ""))
-            await self._readable(loop, left)
-
-    async def _readable(self, loop: asyncio.AbstractEventLoop, limit: float) -> None:
-        """Waits until the lane may have something, at most `limit` seconds."""
-        event = loop.create_future()
-
-        def tell() -> None:
-            if not event.done():
-                event.set_result(None)
-
-        loop.add_reader(self._fileno, tell)
-        timer = loop.call_later(limit, tell)
         try:
-            await event
-        finally:
-            timer.cancel()
-            loop.remove_reader(self._fileno)
+            return await _first(self._lane.poll, self._filenos, self._lane.timeout)
+        except Closed:
+            raise StopAsyncIteration from None
+        except Timeout as timeout:
+            pause = self._lane.pause
+            raise (Timeout(f"{timeout}: {pause.text}") if pause else timeout) from None
+
+
+class Sets:
+    """The sets of lanes that are read in step, for one `async for`."""
+
+    def __init__(self, lanes: Synchronizer) -> None:
+        self._lanes = lanes
+        self._filenos = lanes.filenos()
+
+    def __aiter__(self) -> Sets:
+        return self
+
+    async def __anext__(self) -> tuple[Frame, ...]:
+        return await _first(self._poll, self._filenos, self._lanes.timeout)
+
+    def _poll(self) -> tuple[Frame, ...] | None:
+        try:
+            return self._lanes.next(0.0)
+        except Timeout:
+            return None
+
+
+async def _first(poll: Callable[[], T | None], filenos: Sequence[int], timeout: float | None) -> T:
+    """What `poll` gives when it first gives something, at the latest after `timeout` seconds."""
+    loop = asyncio.get_running_loop()
+    deadline = None if timeout is None else loop.time() + timeout
+    while True:
+        found = poll()
+        if found is not None:
+            return found
+        left = LOOK_AROUND if deadline is None else min(LOOK_AROUND, deadline - loop.time())
+        if left <= 0:
+            raise Timeout("no frame came in time")
+        await _readable(loop, filenos, left)
+
+
+async def _readable(loop: asyncio.AbstractEventLoop, filenos: Sequence[int], limit: float) -> None:
+    """Waits until one of the descriptors is readable, at most `limit` seconds."""
+    event = loop.create_future()
+
+    def tell() -> None:
+        if not event.done():
+            event.set_result(None)
+
+    for fileno in filenos:
+        loop.add_reader(fileno, tell)
+    timer = loop.call_later(limit, tell)
+    try:
+        await event
+    finally:
+        timer.cancel()
+        for fileno in filenos:
+            loop.remove_reader(fileno)

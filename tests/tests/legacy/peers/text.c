@@ -33,6 +33,8 @@ int main(int argc, char **argv) {
         } else if (!strcmp(line, "unsized")) { /* between shm_open and ftruncate */
             shm_open(name, O_CREAT | O_RDWR | O_EXCL, 0777);
             puts("ok");
+        } else if (!strcmp(line, "unlink")) {
+            puts(shm_unlink(name) ? "error unlink" : "ok");
         } else if (!strncmp(line, "set ", 4) && map) {
             strcpy(map, line + 4);
             puts("ok");
