@@ -284,7 +284,8 @@ STREAM_READER = """
 #include <camlane.h>
 int main(void) {
     camlane_stream_reader *reader;
-    if (camlane_stream_open("%s", 20000, &reader) < 0) return 1;
+    camlane_stream_options options = {.struct_size = sizeof options, .patience_ms = 20000};
+    if (camlane_stream_open("%s", &options, &reader) < 0) return 1;
     uint8_t bytes[64];
     size_t count;
     puts("open");
@@ -302,7 +303,7 @@ STREAM_WRITER = """
 int main(void) {
 %s
     getchar();
-    camlane_stream_writer_close(writer);
+    camlane_stream_end(writer);
     return 0;
 }
 """

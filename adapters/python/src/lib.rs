@@ -32,6 +32,7 @@ mod slot;
 mod source;
 mod stamp;
 mod sync;
+mod table;
 
 /// The native half of the package; `camlane/__init__.py` is what people import.
 #[pyo3::pymodule]

@@ -100,9 +100,11 @@ with camlane.open(sys.argv[1], wait=sys.argv[2]) as lane:
     thread = threading.Thread(target=interrupt)
     thread.start()
     try:
-        begun.set()
+        if sys.argv[3] != "async":
+            begun.set()
         if sys.argv[3] == "async":
             async def first():
+                begun.set()  # a loop that is still being made is not ours to end
                 async for _ in lane:
                     pass
             asyncio.run(first())
