@@ -16,6 +16,8 @@ import threading
 import time
 from collections.abc import Callable
 
+import camlane as package
+
 PAGE, CAMLANE, OUT = pathlib.Path(sys.argv[1]), sys.argv[2], pathlib.Path(sys.argv[3])
 PEERS = pathlib.Path(__file__).parent / "tests/legacy/peers"
 PATIENCE = 60.0
@@ -103,6 +105,12 @@ def until(done: Callable[[], bool], what: str) -> None:
         check(time.monotonic() < deadline, f"waited in vain until {what}")
         time.sleep(0.005)
     check(True, what)
+
+
+def runs() -> None:
+    """Waits for a producer: a lane that was left behind is there, too, with its last frame."""
+    lane = own("front-door")
+    until(lambda: any(each.name == lane and each.health == "running" for each in package.list()), "the lane runs")
 
 
 def camlane(line: str) -> Running:
@@ -223,6 +231,7 @@ def old_programs() -> None:
         else:
             check(False, f"nothing here runs {line!r}")
     assert bridge
+    runs()
     reader.says("old reader", 5)  # goes on as before
 
     print("step 2: new readers of the old writer, beside the old one")
@@ -234,6 +243,7 @@ def old_programs() -> None:
     check(cpp_reader.ends() == 0, "the lane ends when the old writer dies")
     python_reader.ends()
     writer = Running(old_writer)  # and comes again with it
+    runs()
     python_reader = python(new_reader)
     python_reader.says(PYTHON_FRAME, 10)
     reader.stop(signal.SIGKILL)
@@ -246,6 +256,7 @@ def new_programs(start_writer: Callable[[], Running], what: str) -> None:
     print(f"step 3: the new writer in {what}, new readers, and the old reader by the bridge")
     shm.unlink(missing_ok=True)
     writer = start_writer()
+    runs()
     python_reader, cpp_reader = python(new_reader), Running(new_cpp_reader)
     python_reader.says(PYTHON_FRAME, 10)
     cpp_reader.says(CPP_FRAME, 10)
@@ -258,6 +269,7 @@ def new_programs(start_writer: Callable[[], Running], what: str) -> None:
     # The new writer is started anew: all readers go on, the old one too.
     writer.stop(signal.SIGKILL)
     writer = start_writer()
+    runs()
     reader.says("old reader", 10)
     python_reader = python(new_reader)
     python_reader.says(PYTHON_FRAME, 10)
