@@ -81,7 +81,7 @@ fn pick(row: &[u8], channel: Channel, into: &mut [u8]) {
         3 => pick_each::<3>(row, channel, into),
         4 => {
             for (into, group) in into.iter_mut().zip(row.as_chunks::<4>().0) {
-                *into = (u32::from_le_bytes(*group) >> (8 * channel.first & 31)) as u8;
+                *into = (u32::from_le_bytes(*group) >> ((8 * channel.first) & 31)) as u8;
             }
         }
         6 => pick_each::<6>(row, channel, into),
