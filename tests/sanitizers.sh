@@ -1,0 +1,161 @@
+#!/usr/bin/env bash
+# Memory and thread sanitizers, valgrind and Miri over the tests, each as far as it can see.
+#
+#   tests/sanitizers.sh address     AddressSanitizer: core, the adapter for POSIX, lanes between processes; the C programs, and
+#                                   UndefinedBehaviorSanitizer there
+#   tests/sanitizers.sh valgrind    memcheck: the C programs with libcamlane inside, the adapter for POSIX
+#   tests/sanitizers.sh threads     ThreadSanitizer: the threads of the adapter for POSIX, and of lanes in one process
+#   tests/sanitizers.sh miri        Miri: core
+#   tests/sanitizers.sh all
+#
+# Each begins with a program that has the very fault: a tool that does not report it proves nothing, and fails here. Sanitizers
+# work with the stable compiler; what can not be had on this machine (Miri, the source of std) is said, and is no failure.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+out=$PWD/target/sanitizers
+logs=$out/logs
+mkdir -p "$logs" "$out/planted"
+triple=$(rustc -vV | sed -n 's/^host: //p')
+failed=0
+export CARGO_PROFILE_DEV_OPT_LEVEL=1 RUST_BACKTRACE=0
+
+say() { echo "sanitizers: $*"; }
+
+# Runs a command that runs tests; prints how many there were. What a tool reports ends the program, or the test that it is in;
+# the exit code and the log count, not the harness's last line.
+run() { # name, command...
+  local name=$1 log=$logs/$1.log began=$SECONDS code=0
+  shift
+  "$@" >"$log" 2>&1 || code=$?
+  local reports
+  reports=$(grep -cE '^(==[0-9]+==)?(ERROR: |WARNING: ThreadSanitizer|==[0-9]+==ERROR)|Undefined Behavior:|runtime error:' "$log") || true
+  awk -v name="$name" -v seconds=$((SECONDS - began)) -v reports="$reports" '
+    /^test result/ { for (i = 2; i <= NF; i++) { if ($i ~ /^passed/) passed += $(i - 1); if ($i ~ /^failed/) broken += $(i - 1) } }
+    /^SKIPPED/ { skipped++ }
+    END { printf "sanitizers: %-18s %4d passed, %d failed, %d skipped themselves, %d reports  %4d s\n",
+      name, passed, broken, skipped, reports, seconds; exit passed == 0 }' "$log" || code=1
+  if ((code != 0 || reports != 0)); then
+    say "$name: exit code $code, see $log" >&2
+    grep -E 'ERROR: |WARNING: Thread|Undefined Behavior|runtime error|^error|panicked at|^test .*FAILED' -A 12 "$log" | head -n 60 >&2
+    failed=$((failed + 1))
+  fi
+}
+
+# A program with a fault, which must be told of by these words, within ten runs: a race is not seen each time.
+planted() { # name, the report, command...
+  local name=$1 report=$2 turn
+  shift 2
+  for turn in {1..10}; do
+    if ! "$@" >"$logs/planted-$name.log" 2>&1 && grep -q "$report" "$logs/planted-$name.log"; then
+      say "planted $name: reported (run $turn)"
+      return
+    fi
+  done
+  say "planted $name: NOT reported, see $logs/planted-$name.log" >&2
+  failed=$((failed + 1))
+}
+
+rust_planted() { # name, compiler's options...: a program from the standard input
+  cat >"$out/planted/$1.rs"
+  RUSTC_BOOTSTRAP=1 rustc --edition 2024 --target "$triple" -o "$out/planted/$1" "${@:2}" "$out/planted/$1.rs"
+}
+
+address() {
+  rust_planted overflow -Zsanitizer=address <<'END'
+fn main() {
+    let bytes = vec![1u8; 16];
+    let at = bytes.as_ptr().wrapping_add(std::env::args().count() + 15);
+    println!("{}", unsafe { at.read_volatile() });
+}
+END
+  planted overflow 'AddressSanitizer: heap-buffer-overflow' "$out/planted/overflow"
+
+  export ASAN_OPTIONS=detect_stack_use_after_return=1
+  local sanitized=(env RUSTC_BOOTSTRAP=1 CARGO_PROFILE_DEV_DEBUG=line-tables-only CARGO_TARGET_DIR="$out/address"
+    RUSTFLAGS=-Zsanitizer=address cargo test --target "$triple")
+  run address-core "${sanitized[@]}" -p camlane-core --lib --tests
+  run address-posix "${sanitized[@]}" -p camlane --lib --tests
+  # Not `faults`, which counts the system calls of a program, and the sanitizer makes some of its own; not `surroundings`, which
+  # bounds memory, of which it reserves terabytes.
+  run address-processes "${sanitized[@]}" -p camlane-tests --lib --test golden --test mixed --test named --test sealed -- \
+    --skip faults:: --skip surroundings::
+  c_programs address CAMLANE_CFLAGS="-g -fsanitize=address,undefined -fno-sanitize-recover=all"
+}
+
+c_programs() { # name, variable
+  tests/install-packages.sh cc=gcc,libc6-dev c++=g++ make=make cmake=cmake pkg-config=pkg-config nm=binutils >/dev/null
+  run "$1-c" env -u CARGO_PROFILE_DEV_OPT_LEVEL "$2" cargo test -p camlane-tests --test capi
+}
+
+valgrind_all() {
+  tests/install-packages.sh valgrind=valgrind,libc6-dbg cc=gcc,libc6-dev >/dev/null
+  local memcheck="valgrind -q --error-exitcode=9 --exit-on-first-error=yes"
+  printf '#include <stdlib.h>\nint main(void) { int *p = malloc(4); return *p ? 0 : 0; }\n' >"$out/planted/unset.c"
+  cc -O0 -g -o "$out/planted/unset" "$out/planted/unset.c"
+  planted uninitialised 'uninitialised value' $memcheck "$out/planted/unset"
+  # A process that is killed, or that still runs when its test ends, has leaked nothing that could be counted.
+  c_programs valgrind CAMLANE_RUN="$memcheck --leak-check=no"
+  run valgrind-posix env CARGO_TARGET_DIR="$PWD/target" CARGO_PROFILE_DEV_OPT_LEVEL=0 \
+    "CARGO_TARGET_$(tr a-z- A-Z_ <<<"$triple")_RUNNER=$memcheck" cargo test -p camlane --lib --tests
+}
+
+threads() {
+  rust_planted race -Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer <<'END'
+static mut COUNT: u64 = 0;
+fn main() {
+    let add = || (0..100_000).for_each(|_| unsafe { COUNT += 1 });
+    let other = std::thread::spawn(add);
+    add();
+    other.join().unwrap();
+}
+END
+  planted race 'ThreadSanitizer: data race' "$out/planted/race"
+  local source
+  source=$(rustc --print sysroot)/lib/rustlib/src/rust/library
+  if [[ ! -e $source ]] && ! timeout 120 rustup component add rust-src >/dev/null 2>&1; then
+    say "threads: not run: std must be built with the sanitizer, and its source (rustup component add rust-src) can not be had here"
+    return
+  fi
+  # Not core: its tests share one buffer between threads, ordered by fences, which this sanitizer does not see. In these, each end
+  # has a mapping of its own, which are different memory to it: it judges what the threads of one process share besides.
+  local sanitized=(env RUSTC_BOOTSTRAP=1 CARGO_PROFILE_DEV_DEBUG=line-tables-only CARGO_TARGET_DIR="$out/threads"
+    RUSTFLAGS=-Zsanitizer=thread TSAN_OPTIONS=halt_on_error=0 cargo test -Zbuild-std --target "$triple")
+  run threads-posix "${sanitized[@]}" -p camlane --lib --tests
+  run threads-lanes "${sanitized[@]}" -p camlane-tests --test named --test sealed --test mixed -- \
+    threads:: waiting:: waiters:: life:: mixed a_ --skip faults --skip strace
+}
+
+miri() {
+  local toolchain=nightly
+  if ! cargo "+$toolchain" miri --version >/dev/null 2>&1 &&
+    ! timeout 180 rustup component add miri rust-src --toolchain "$toolchain" >/dev/null 2>&1; then
+    say "miri: not run: rustup component add miri rust-src --toolchain nightly fails here"
+    return
+  fi
+  say "miri: $(cargo "+$toolchain" miri --version)"
+  printf 'fn main() { let at = { let x = 5u8; &raw const x }; println!("{}", unsafe { *at }); }\n' >"$out/planted/dangling.rs"
+  local sysroot
+  sysroot=$(cargo "+$toolchain" miri setup --print-sysroot)
+  planted dangling 'Undefined Behavior' rustup run "$toolchain" miri --sysroot "$sysroot" --edition 2024 "$out/planted/dangling.rs"
+  # The tests that repeat something ten thousand times would take hours.
+  run miri-core env -u CARGO_PROFILE_DEV_OPT_LEVEL CARGO_TARGET_DIR="$out/miri" cargo "+$toolchain" miri test -p camlane-core \
+    --lib --test lane --test publish --test seats --test observer --test takeover --test wrap --test objects
+}
+
+case "${1:-}" in
+  address) address ;;
+  valgrind) valgrind_all ;;
+  threads) threads ;;
+  miri) miri ;;
+  all)
+    address
+    valgrind_all
+    threads
+    miri
+    ;;
+  *)
+    sed -n '2,12p' "$0" >&2
+    exit 2
+    ;;
+esac
+((failed == 0))
