@@ -50,7 +50,7 @@ class Consumer:
     def wait(self, look, limit):
         try:
             return self.show(self.lane.next(limit), look)
-        except TimeoutError:
+        except (TimeoutError, camlane.Closed):
             return None
 
     @staticmethod
