@@ -203,8 +203,13 @@ impl Peer {
         let copied = loop {
             observer.wait(patience.saturating_sub(began.elapsed()));
             let copied = observer.copy_newest();
-            // A frame is there before its bell rings: who looks between the two is rung for what it has.
-            let known = matches!(&copied, Ok(Some(copy)) if copy.observed.number == self.copied);
+            // A frame is there before its bell rings: who looks between the two is rung for what it has. And the first wait
+            // of all returns at once, maybe before the first frame.
+            let known = match &copied {
+                Ok(Some(copy)) => copy.observed.number == self.copied,
+                Ok(None) => true,
+                Err(_) => false,
+            };
             if !known || began.elapsed() >= patience {
                 break copied;
             }
