@@ -18,7 +18,7 @@ use crate::shape;
 /// A frame's bytes, and whatever keeps them from changing: a pin, or a copy of our own.
 pub(crate) enum Held {
     Pinned(camlane::Frame),
-    Copied(Copied),
+    Copied(Box<Copied>),
 }
 
 impl Held {

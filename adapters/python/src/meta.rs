@@ -21,14 +21,7 @@ pub(crate) struct Meta {
 impl Meta {
     pub(crate) fn new(held: &Held) -> Self {
         let (missed, dropped, change) = held.since_previous();
-        Self {
-            number: held.number(),
-            meta: held.meta(),
-            user: held.user().to_vec(),
-            missed,
-            dropped,
-            change,
-        }
+        Self { number: held.number(), meta: held.meta(), user: held.user().to_vec(), missed, dropped, change }
     }
 
     /// Of a frame that was only looked at.

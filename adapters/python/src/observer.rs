@@ -88,7 +88,7 @@ impl Observer {
             end.as_ref().map(camlane::Observer::copy_newest)
         });
         let copied = copied.ok_or_else(|| released(format!("observer of '{}' was closed", self.name)))?;
-        Ok(copied.map_err(observe_exception)?.map(|copied| Frame::new(Held::Copied(copied))))
+        Ok(copied.map_err(observe_exception)?.map(|copied| Frame::new(Held::Copied(Box::new(copied)))))
     }
 
     /// Lets go of the lane.

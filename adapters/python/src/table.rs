@@ -88,9 +88,9 @@ impl Table {
     /// found out by itself.
     ///
     /// # Safety
-    /// 1. `descr` is a numpy dtype. 2. Elements of it, as `shape` and `strides` place them from `data` on, are mapped while
-    /// `base` lives, and nobody writes them in a way that numpy's own rules for threads forbid; if `flags` say so, they may
-    /// be written.
+    /// `descr` is a numpy dtype. Elements of it, as `shape` and `strides` place them from `data` on, are mapped while `base`
+    /// lives, and nobody writes them in a way that numpy's own rules for threads forbid; if `flags` say so, they may be
+    /// written.
     pub(crate) unsafe fn array<'py>(
         &self,
         descr: &Bound<'py, PyAny>,
