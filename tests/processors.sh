@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The tests on other processors than this machine's: other widths, alignments, system calls, C libraries.
 #
-#   tests/processors.sh short         what CI runs: i686 whole, core on aarch64, mixed with i686, s390x
+#   tests/processors.sh short         the quick part: i686 whole, core on aarch64, mixed with i686, s390x
 #   tests/processors.sh all           each of those below
 #   tests/processors.sh aarch64 | armv7 | riscv64 | i686      core, the adapter for POSIX, and tests with processes
 #   tests/processors.sh mixed         programs of 32 bits and of 64 on one lane, each as producer and as reader
