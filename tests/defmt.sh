@@ -18,7 +18,7 @@ wanted=(
   'INFO ] shape Shape { slots: 4,'
   'INFO ] spec LaneSpec { shape: Shape { slots: 4,'
   'INFO ] lane LaneInfo { name: "front-door",'
-  'INFO ] published Published { number: 2, asleep: false }'
+  'INFO ] published Published { number: 2, asleep: 0 }'
   'INFO ] frame 2 missed 1 FrameMeta { layout: FrameLayout { format: PixelFormat(1025), width: 96, height: 64,'
   'Plane { offset: 6144, stride: 96, rows: 32, bytes: 3072 }'
   'capture_ns: 1234567890,'
