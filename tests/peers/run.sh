@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds camlane and its peers, measures them in turn, and writes results/: the figures as JSON, the tables as Markdown.
+# Builds camlane and its peers, measures them in turn, and writes results/: every sample as JSON (not kept in the repository), the tables as Markdown.
 # A peer that cannot be built is named in the tables and does not stop the others. Installs the Debian packages it needs and,
 # under target/, a Python environment. Needs a Rust toolchain, python3 with pip and venv, and the network the first time.
 # usage: run.sh [--quick | --smoke] [--only PEER,..] [--jobs JOB,..] [--rounds N] [--check]
