@@ -65,7 +65,13 @@ class Running:
         self.command = command
         self.said: list[str] = []
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            # A shell starts what runs in its background with SIGINT ignored, and that is inherited.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         threading.Thread(target=self._listen, daemon=True).start()
         everything.append(self)
@@ -85,7 +91,7 @@ class Running:
         before = len(self.said)
         until(
             lambda: sum(bool(re.search(wanted, line)) for line in self.said[before:]) >= more,
-            f"{self.command} says {wanted!r}; it said {self.said[-3:]} and is {self.process.poll()}",
+            lambda: f"{self.command} says {wanted!r}; it said {self.said[-3:]} and is {self.process.poll()}",
         )
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> int:
@@ -99,12 +105,13 @@ class Running:
 everything: list[Running] = []
 
 
-def until(done: Callable[[], bool], what: str) -> None:
+def until(done: Callable[[], bool], what: str | Callable[[], str]) -> None:
     deadline = time.monotonic() + PATIENCE
     while not done():
-        check(time.monotonic() < deadline, f"waited in vain until {what}")
+        if time.monotonic() >= deadline:
+            check(False, f"waited in vain until {what if isinstance(what, str) else what()}")
         time.sleep(0.005)
-    check(True, what)
+    check(True, "it came about")
 
 
 def runs() -> None:
@@ -328,7 +335,7 @@ def messages() -> None:
     text_writer = compiled("text.c", (PEERS / "text.c").read_text())
     sync_writer = compiled("sharesync.cpp", (PEERS / "sharesync.cpp").read_text())
     old = Running(text_writer, own("/backdoor"))
-    old.says("ok ready")
+    until(lambda: "ok ready" in old.said, "the old program is ready")
     old.tell("create")
     old.tell("set written-by-the-old-program")
     until(lambda: old.said.count("ok") == 1, "the old program wrote")
@@ -344,7 +351,7 @@ def messages() -> None:
             until(lambda: "open" in reader.said, "the stream is there")
             for _ in range(3):
                 old_stream.tell("write hello")
-            until(lambda: "".join(reader.said).count("hello") == 3, f"three messages; {reader.said}")
+            until(lambda: "".join(reader.said).count("hello") == 3, lambda: f"three messages; {reader.said}")
             bridge.stop()
             old_stream.stop(signal.SIGKILL)
             reader.stop(signal.SIGKILL)

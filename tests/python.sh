@@ -60,7 +60,7 @@ if [[ ${1:-} == wheel ]]; then
   # Refused unless it may be called manylinux: no library but those that every Linux has.
   "$tools" -m maturin build --quiet --release --locked --manifest-path adapters/python/Cargo.toml --auditwheel check \
     --compatibility pypi --out "$dist"
-  "$tools" -m maturin sdist --quiet --manifest-path adapters/python/Cargo.toml --out "$dist"
+  "$tools" -m maturin sdist --manifest-path adapters/python/Cargo.toml --out "$dist" >"$work/archive.log" 2>&1
   "$tools" -m auditwheel show "$dist"/*.whl | tee "$work/audit"
   grep -q 'manylinux_2_[0-9]*_x86_64\|manylinux_2_[0-9]*_aarch64' "$work/audit"
 
