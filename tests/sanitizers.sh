@@ -36,7 +36,7 @@ run() { # name, command...
       name, passed, broken, skipped, reports, seconds; exit passed == 0 }' "$log" || code=1
   if ((code != 0 || reports != 0)); then
     say "$name: exit code $code, see $log" >&2
-    grep -E 'ERROR: |WARNING: Thread|Undefined Behavior|runtime error|^error|panicked at|^test .*FAILED' -A 12 "$log" | head -n 60 >&2
+    grep -E 'ERROR: |WARNING: Thread|Undefined Behavior|runtime error|^error|panicked at|^test .*FAILED' -A 12 "$log" | head -n 60 >&2 || true
     failed=$((failed + 1))
   fi
 }
@@ -75,28 +75,34 @@ END
     RUSTFLAGS=-Zsanitizer=address cargo test --target "$triple")
   run address-core "${sanitized[@]}" -p camlane-core --lib --tests
   run address-posix "${sanitized[@]}" -p camlane --lib --tests
-  # Not `faults`, which counts the system calls of a program, and the sanitizer makes some of its own; not `surroundings`, which
-  # bounds memory, of which it reserves terabytes.
-  run address-processes "${sanitized[@]}" -p camlane-tests --lib --test golden --test mixed --test named --test sealed -- \
-    --skip faults:: --skip surroundings::
+  # Some of these require that a program ends by SIGBUS or SIGSEGV, so those are left to it; and some fork with threads at work,
+  # whose memory nobody refers to in the child: leaks are what the two above look for. Not `faults`, which counts the system
+  # calls of a program, nor what counts its mappings, for the sanitizer makes some of its own; nor `surroundings`, which bounds
+  # memory, of which it reserves terabytes.
+  ASAN_OPTIONS+=:handle_segv=0:handle_sigbus=0:detect_leaks=0 run address-processes "${sanitized[@]}" --no-fail-fast \
+    -p camlane-tests --lib --test golden --test mixed --test named --test sealed -- \
+    --skip faults:: --skip surroundings:: --skip leave_descriptors_and_mappings
   c_programs address CAMLANE_CFLAGS="-g -fsanitize=address,undefined -fno-sanitize-recover=all"
 }
 
-c_programs() { # name, variable
+c_programs() { # name, variable, options of the tests...
   tests/install-packages.sh cc=gcc,libc6-dev c++=g++ make=make cmake=cmake pkg-config=pkg-config nm=binutils >/dev/null
-  run "$1-c" env -u CARGO_PROFILE_DEV_OPT_LEVEL "$2" cargo test -p camlane-tests --test capi
+  run "$1-c" env -u CARGO_PROFILE_DEV_OPT_LEVEL "$2" cargo test --no-fail-fast -p camlane-tests --test capi -- "${@:3}"
 }
 
 valgrind_all() {
   tests/install-packages.sh valgrind=valgrind,libc6-dbg cc=gcc,libc6-dev >/dev/null
-  local memcheck="valgrind -q --error-exitcode=9 --exit-on-first-error=yes"
-  printf '#include <stdlib.h>\nint main(void) { int *p = malloc(4); return *p ? 0 : 0; }\n' >"$out/planted/unset.c"
+  # Fair, or a thread that spins is the only one that runs.
+  local memcheck="valgrind -q --fair-sched=try --error-exitcode=9 --exit-on-first-error=yes"
+  printf '#include <stdlib.h>\nint main(void) { int *p = malloc(4); return *p ? 1 : 2; }\n' >"$out/planted/unset.c"
   cc -O0 -g -o "$out/planted/unset" "$out/planted/unset.c"
   planted uninitialised 'uninitialised value' $memcheck "$out/planted/unset"
   # A process that is killed, or that still runs when its test ends, has leaked nothing that could be counted.
-  c_programs valgrind CAMLANE_RUN="$memcheck --leak-check=no"
+  # The header-only reader has a case with AddressSanitizer, which cannot be had within valgrind.
+  c_programs valgrind CAMLANE_RUN="$memcheck --leak-check=no" --skip sanitized
+  # It does not know futex_waitv(2), so what needs that cannot be seen.
   run valgrind-posix env CARGO_TARGET_DIR="$PWD/target" CARGO_PROFILE_DEV_OPT_LEVEL=0 \
-    "CARGO_TARGET_$(tr a-z- A-Z_ <<<"$triple")_RUNNER=$memcheck" cargo test -p camlane --lib --tests
+    "CARGO_TARGET_$(tr a-z- A-Z_ <<<"$triple")_RUNNER=$memcheck" cargo test -p camlane --lib --tests -- --skip a_changed_word
 }
 
 threads() {
@@ -118,8 +124,12 @@ END
   fi
   # Not core: its tests share one buffer between threads, ordered by fences, which this sanitizer does not see. In these, each end
   # has a mapping of its own, which are different memory to it: it judges what the threads of one process share besides.
+  # A broker puts another page where a seat's was (mmap with MAP_FIXED) while the producer looks there: it sees one or the other,
+  # but the sanitizer takes it for a write of all the bytes.
+  echo 'race:camlane::sealed::memory::SeatTable' >"$out/threads.supp"
   local sanitized=(env RUSTC_BOOTSTRAP=1 CARGO_PROFILE_DEV_DEBUG=line-tables-only CARGO_TARGET_DIR="$out/threads"
-    RUSTFLAGS=-Zsanitizer=thread TSAN_OPTIONS=halt_on_error=0 cargo test -Zbuild-std --target "$triple")
+    RUSTFLAGS=-Zsanitizer=thread "TSAN_OPTIONS=halt_on_error=0 suppressions=$out/threads.supp"
+    cargo test -Zbuild-std --no-fail-fast --target "$triple")
   run threads-posix "${sanitized[@]}" -p camlane --lib --tests
   run threads-lanes "${sanitized[@]}" -p camlane-tests --test named --test sealed --test mixed -- \
     threads:: waiting:: waiters:: life:: mixed a_ --skip faults --skip strace

@@ -15,7 +15,7 @@ use camlane_tests::peer::Peer;
 use camlane_tests::raw::{self, BELL, Dice, seat};
 use camlane_tests::wait::{PATIENCE, wait_until};
 use nix::fcntl::{FallocateFlags, fallocate};
-use nix::libc::SIGBUS;
+use nix::libc::{SIGBUS, off_t};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use rstest::rstest;
@@ -198,7 +198,7 @@ fn holes_in_a_lane_are_other_pixels_and_nobody_ends() {
     let files = ["data", "seats"].map(|part| OpenOptions::new().write(true).open(lane.file(part)).unwrap());
     for turn in 0..500 {
         for file in &files {
-            let (page, pages) = (4096, file.metadata().unwrap().len().cast_signed() / 4096);
+            let (page, pages) = (4096, file.metadata().unwrap().len() as off_t / 4096); // 32 bits on some processors
             fallocate(file, PUNCH, 0, pages * page).unwrap();
             fallocate(file, PUNCH, turn % pages * page, page).unwrap();
         }

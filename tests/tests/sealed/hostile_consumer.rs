@@ -57,22 +57,29 @@ fn withstands(source: &Source, place: &Place, attack: impl Fn(&AtomicBool) + Syn
     let mut longest = std::time::Duration::ZERO;
     thread::scope(|scope| {
         scope.spawn(|| attack(&over));
-        for _ in 0..FRAMES {
-            let began = Instant::now();
-            source.shoot().expect("no loan fails");
-            longest = longest.max(began.elapsed());
+        // On a busy machine the honest one may get its processor only after so many frames; it is to read under attack.
+        let mut has_read = || {
+            let tally = honest.must("tally");
+            honest.must("consume 1"); // the order before ended it
+            tally.number("delivered") > 10
+        };
+        while source.producer.published() < FRAMES || !has_read() {
+            for _ in 0..FRAMES {
+                let began = Instant::now();
+                source.shoot().expect("no loan fails");
+                longest = longest.max(began.elapsed());
+            }
         }
         over.store(true, Ordering::Relaxed);
     });
-    assert_eq!((source.producer.dropped(), source.producer.published()), (0, FRAMES));
+    assert_eq!(source.producer.dropped(), 0);
     assert!(longest < PATIENCE / 2, "a publish took {longest:?}");
     let mut tally = honest.must("tally"); // it would have ended at a torn frame
     wait_until("the honest one has read the last", || {
         honest.must("consume 1");
         tally = honest.must("tally");
-        tally.number("last") == FRAMES
+        tally.number("last") == source.producer.published()
     });
-    assert!(tally.number("delivered") > 10, "{tally:?}");
     assert_eq!(tally.number("delivered") + tally.number("missed"), tally.number("distance"), "{tally:?}");
     eprintln!("longest publish {longest:?}, delivered {}", tally.number("delivered"));
 }

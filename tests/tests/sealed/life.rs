@@ -254,8 +254,15 @@ fn a_lock_that_somebody_removes_while_it_is_taken_is_taken_anew() {
     }
     let place = Place::new();
     let lock = place.dir.path().join("cam.sock.lock");
-    let slow =
-        ["-qq", "-f", "-o", "/dev/null", "-e", "inject=fcntl:delay_enter=300000", env!("CARGO_BIN_EXE_peer")];
+    let slow = [
+        "-qq",
+        "-f",
+        "-o",
+        "/dev/null",
+        "-e",
+        "inject=/^fcntl(64)?$:delay_enter=300000",
+        env!("CARGO_BIN_EXE_peer"),
+    ];
     let mut first = Peer::run(Command::new("strace").args(slow));
     first.tell(&format!("create {}", place.address()));
     wait_until("the file is there, and not locked yet", || lock.exists());
