@@ -203,6 +203,29 @@ fn a_c_consumer_follows_a_producer_that_starts_anew() {
 }
 
 #[test]
+fn a_patient_c_consumer_waits_for_the_producer_that_comes_after_one_that_was_killed() {
+    let (lane, Some(mut first), Some(mut peer)) = (TestLane::new("c-patient"), c_peer(), c_peer()) else {
+        return;
+    };
+    first.must(&format!("create {} 16", lane.name()));
+    first.must("shoot");
+    first.kill();
+    peer.must(&format!("await {} 30", lane.name()));
+    assert_eq!(peer.must("next - 0").number("bytes"), 16 * 6 * 3 / 2, "what the first one left");
+    peer.must("close");
+    peer.tell(&format!("await {} 20000", lane.name()));
+    wait_until("it sits in what the first one left", || {
+        let details = LaneStatus::of(lane.name()).unwrap().lane.unwrap();
+        details.seats.unwrap().iter().any(|seat| seat.pid == peer.pid())
+    });
+    let source = Source::create(&lane);
+    source.shoot();
+    assert_eq!(peer.answer().unwrap().word(), "ok");
+    let frame = peer.must("next - 20000");
+    assert_eq!((frame.number("bytes"), frame.number("wrong"), frame.number("change")), (2_000, 0, 0));
+}
+
+#[test]
 fn a_killed_c_consumer_loses_its_seat_and_the_producer_never_notices() {
     let (lane, Some(mut peer)) = (TestLane::new("c-killed"), c_peer()) else { return };
     let source = Source::create(&lane);

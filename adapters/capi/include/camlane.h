@@ -387,7 +387,7 @@ typedef struct camlane_consumer_options {
     uint32_t read;        /* CAMLANE_READ_* */
     uint32_t wait;        /* CAMLANE_WAIT_* */
     uint32_t flags;       /* CAMLANE_CONSUMER_* */
-    uint32_t patience_ms; /* wait that long for the lane to appear */
+    uint32_t patience_ms; /* wait that long for a producer that lives; then a dead one's lane is opened as it is */
     uint32_t trusted_user; /* with CAMLANE_CONSUMER_TRUST_USER */
 } camlane_consumer_options;
 

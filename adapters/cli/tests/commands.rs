@@ -6,6 +6,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use common::{Lane, Running, camlane, json, run, text};
 use nix::sys::signal::Signal;
@@ -297,6 +298,42 @@ fn a_watcher_follows_a_producer_that_was_killed() {
     assert_eq!((&next["restarted"], &next["width"]), (&value!(true), &value!(80)));
     reader.signal(Signal::SIGINT);
     assert_eq!(reader.json_until(|line| line["event"] == "summary")["restarts"], 1);
+}
+
+#[test]
+fn a_watcher_with_a_time_out_begins_with_the_producer_after_one_that_was_killed() {
+    let lane = Lane::new("patient");
+    let first = lane.publish(SMALL, &[]);
+    lane.watch(&["--frames", "1"]).finish();
+    first.signal(Signal::SIGKILL);
+    drop(first);
+    let mut reader = lane.watch(&[]);
+    let until = Instant::now() + Duration::from_secs(60);
+    while json(&["info", &lane.0])["consumers"][0]["pid"] != value!(reader.pid()) {
+        assert!(Instant::now() < until, "the watcher does not come");
+    }
+    let _second = lane.publish("pattern:80x48,GRAY8,200", &[]);
+    let next = reader.next_json();
+    assert_eq!(
+        (&next["event"], &next["restarted"], &next["width"]),
+        (&value!("frame"), &value!(false), &value!(80))
+    );
+}
+
+#[test]
+fn a_watcher_that_waits_for_a_producer_can_be_interrupted() {
+    let lane = Lane::new("interrupted");
+    let first = lane.publish(SMALL, &[]);
+    first.signal(Signal::SIGKILL);
+    drop(first);
+    let reader = lane.watch(&[]);
+    let until = Instant::now() + Duration::from_secs(60);
+    while json(&["info", &lane.0])["consumers"][0]["pid"] != value!(reader.pid()) {
+        assert!(Instant::now() < until, "the watcher does not come");
+    }
+    reader.signal(Signal::SIGINT);
+    let (status, out, errors) = reader.finish();
+    assert_eq!((status.code(), text(&out).as_str(), errors.as_str()), (Some(0), "", ""));
 }
 
 #[test]

@@ -303,6 +303,11 @@ impl Attachment {
             }
     }
 
+    /// Tells whether another producer goes on in this memory, after its own was seen dead.
+    pub(crate) fn is_continued(&self, address: &Address) -> bool {
+        matches!(address.place, Place::InPlace(_)) && self.producer_lives()
+    }
+
     /// Tells whether another object may have taken this one's place.
     pub(crate) fn may_be_replaced(&self, address: &Address) -> bool {
         match &self.proof {

@@ -86,7 +86,8 @@ impl ConsumerOptions {
         self
     }
 
-    /// Waits that long for the lane to appear.
+    /// Waits that long for a lane with a producer that lives. What a dead one left is opened as it is when that time is over,
+    /// or at once without patience: its last frame, then the end.
     pub const fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
@@ -97,14 +98,39 @@ impl ConsumerOptions {
     /// # Errors
     /// As [`Consumer::open`].
     pub fn open(&self, address: &str) -> Result<Consumer, Error> {
+        self.open_while(address, || true)
+    }
+
+    /// Opens the lane as [`open`](Self::open) does. Its [`patience`](Self::patience) is over as soon as `patient` says
+    /// `false`; it is asked before each wait, of 20 ms at most.
+    ///
+    /// # Errors
+    /// As [`Consumer::open`].
+    pub fn open_while(&self, address: &str, mut patient: impl FnMut() -> bool) -> Result<Consumer, Error> {
         let address: Address = address.parse()?;
         let began = Instant::now();
-        let attachment = loop {
-            match Attachment::open(&address, &self.opening) {
-                Err(Error::NoSuchLane { .. }) if began.elapsed() < self.patience => {
-                    std::thread::sleep(LOOK_FOR_SUCCESSOR.min(self.patience.saturating_sub(began.elapsed())));
+        let mut waits = || {
+            let left = self.patience.saturating_sub(began.elapsed());
+            let waits = !left.is_zero() && patient();
+            if waits {
+                std::thread::sleep(LOOK_FOR_SUCCESSOR.min(left));
+            }
+            waits
+        };
+        let mut opening = self.opening.clone();
+        let attachment = 'open: loop {
+            match Attachment::open(&address, &opening) {
+                Err(Error::NoSuchLane { .. }) if waits() => {}
+                Ok(left) if !left.producer_lives() && waits() => {
+                    // Kept meanwhile: a producer that has begun to make the lane anew has the lock already, but not yet the name.
+                    while !left.may_be_replaced(&address) {
+                        if left.is_continued(&address) || !waits() {
+                            break 'open left;
+                        }
+                    }
+                    opening.seat = left.seat_lock();
                 }
-                other => break other?,
+                opened => break opened?,
             }
         };
         Ok(Consumer {

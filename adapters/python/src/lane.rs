@@ -27,7 +27,8 @@ const LOOK_AROUND: Duration = Duration::from_millis(100);
 /// read: "latest" gives the newest frame each time, "every" all of them in order as far as the lane's history reaches.
 /// wait: "sleep" costs least; "adaptive" spins for the last moments before a frame is due; "spin" never sleeps.
 /// timeout: seconds that each frame is waited for before Timeout is raised; None waits for ever.
-/// patience: seconds to wait for the lane to appear.
+/// patience: seconds to wait for a lane with a living producer; what a dead one left is opened when they are over, and at once
+///     without patience: its last frame, then ProducerGone.
 /// trust_users: users besides this one and root that may serve a sealed lane, by number.
 /// populate: takes all page faults now instead of at the first look at each slot.
 ///
@@ -57,17 +58,20 @@ pub(crate) fn open(
         other => return Err(invalid(format!("wait={other:?}: choose \"sleep\", \"adaptive\" or \"spin\""))),
     };
     let timeout = timeout.map(seconds).transpose()?;
-    let deadline = Instant::now().checked_add(seconds(patience)?);
-    let options = ConsumerOptions::new().read(read).wait(wait);
+    let options = ConsumerOptions::new().read(read).wait(wait).patience(seconds(patience)?);
     let options = if populate { options.populate() } else { options };
     let options = trust_users.into_iter().fold(options, ConsumerOptions::trust_user);
-    let consumer = loop {
-        let left = deadline.map_or(SLICE, |deadline| deadline.saturating_duration_since(Instant::now()));
-        match py.detach(|| options.clone().patience(left.min(SLICE)).open(name)) {
-            Err(camlane::Error::NoSuchLane { .. }) if !left.is_zero() => py.check_signals()?,
-            other => break other.map_err(exception)?,
-        }
-    };
+    let mut interrupted = None;
+    let opened = py.detach(|| {
+        options.open_while(name, || {
+            interrupted = Python::attach(|py| py.check_signals()).err();
+            interrupted.is_none()
+        })
+    });
+    if let Some(interrupted) = interrupted {
+        return Err(interrupted);
+    }
+    let consumer = opened.map_err(exception)?;
     let name = consumer.name().to_string();
     let end = Mutex::new(Some(End { consumer, told: None, looked: Instant::now() }));
     Ok(Lane { name, timeout, pid: std::process::id(), end })

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import mmap
 import os
+import pathlib
 import stat
 
 import numpy as np
@@ -113,11 +114,11 @@ def test_a_private_window_reaches_the_file_when_it_is_flushed_and_not_before(fil
         there.write(b"abcdef")
     window = camlane.Window(file, kind="private")
     window[0:3] = b"xyz"
-    assert open(file, "rb").read() == b"abcdef"
+    assert pathlib.Path(file).read_bytes() == b"abcdef"
     window.flush(1, 1)
-    assert open(file, "rb").read() == b"aycdef"
+    assert pathlib.Path(file).read_bytes() == b"aycdef"
     window.flush()
-    assert open(file, "rb").read() == b"xyzdef"
+    assert pathlib.Path(file).read_bytes() == b"xyzdef"
 
 
 def test_a_flush_begins_at_any_byte_and_ends_inside(file):

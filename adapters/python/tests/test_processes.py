@@ -92,6 +92,7 @@ def test_a_child_opens_the_lane_by_its_name(name, method):
 WAITER = """
 import asyncio, os, signal, sys, threading, camlane
 sys.setswitchinterval(1000)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a shell started in the background
 begun = threading.Event()
 def interrupt():
     begun.wait()
@@ -117,6 +118,29 @@ with camlane.open(sys.argv[1], wait=sys.argv[2]) as lane:
         print("interrupted")
     thread.join()
 """
+
+
+OPENER = """
+import os, signal, sys, threading, camlane
+sys.setswitchinterval(1000)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a shell started in the background
+begun = threading.Event()
+def interrupt():
+    begun.wait()
+    os.kill(os.getpid(), signal.SIGINT)
+thread = threading.Thread(target=interrupt)
+thread.start()
+try:
+    begun.set()
+    camlane.open(sys.argv[1], patience=600)
+except KeyboardInterrupt:
+    print("interrupted")
+thread.join()
+"""
+
+
+def test_ctrl_c_ends_patience(name, start):
+    assert start(OPENER, name).end() == (0, "interrupted\n", "")
 
 
 @pytest.mark.parametrize("wait", ["sleep", "spin"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import threading
 import time
 
@@ -32,6 +33,42 @@ def test_a_lane_that_comes_later_is_waited_for(name):
     timer.start()
     with camlane.open(name, patience=30):
         timer.join()
+
+
+def left_by_a_killed_one(name, producer) -> None:
+    child = producer(name)
+    child.say("1")
+    child.hear()
+    child.process.kill()
+    child.process.wait()
+
+
+def test_what_a_killed_producer_left_is_opened_when_patience_ends(name, producer):
+    left_by_a_killed_one(name, producer)
+    for patience in 0.0, 0.05:
+        began = time.monotonic()
+        with camlane.open(name, patience=patience) as lane:
+            assert time.monotonic() - began >= patience
+            assert (lane.next(10).array == 1).all()
+            with pytest.raises(camlane.ProducerGone):
+                lane.next(10)
+
+
+def test_patience_waits_for_the_producer_that_comes_after_one_that_was_killed(name, producer):
+    left_by_a_killed_one(name, producer)
+    opened = []
+    waiting = threading.Thread(target=lambda: opened.append(camlane.open(name, patience=30)))
+    waiting.start()
+    deadline = time.monotonic() + 30
+    while [status.consumers for status in camlane.list() if status.name == name] != [[os.getpid()]]:
+        assert time.monotonic() < deadline, "it does not come"
+    child = producer(name)
+    child.say("7")
+    child.hear()
+    waiting.join(30)
+    with opened[0] as lane:
+        frame = lane.next(10)
+        assert (frame.array == 7).all() and not frame.meta.changed and lane.restarts == 0
 
 
 def test_a_timeout_is_a_timeout_error(name):

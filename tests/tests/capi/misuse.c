@@ -30,6 +30,14 @@ static void *wait_for_ever(void *consumer) {
     return (void *)(intptr_t)result;
 }
 
+/* A message belongs to the thread in which the failure was. */
+static void *fail_elsewhere(void *info) {
+    EXPECT(strlen(camlane_last_error()), 0);
+    EXPECT(camlane_lane_describe("elsewhere-there-is-none", info), -ENOENT);
+    EXPECT(strstr(camlane_last_error(), "elsewhere") != NULL, 1);
+    return NULL;
+}
+
 int main(int argc, char **argv) {
     if (argc != 2)
         return 2;
@@ -185,6 +193,11 @@ int main(int argc, char **argv) {
         result = camlane_consumer_totals(consumer, &totals);
     while (result == 0);
     EXPECT(result, -EBUSY);
+    pthread_t elsewhere;
+    EXPECT(camlane_lane_describe("no/name", &info), -EINVAL);
+    pthread_create(&elsewhere, NULL, fail_elsewhere, &info);
+    pthread_join(elsewhere, NULL);
+    EXPECT(strstr(camlane_last_error(), "no/name") != NULL, 1);
     camlane_frame_release(&frames[1]);
     camlane_frame_release(&frames[2]);
     EXPECT(camlane_producer_loan(producer, &loan), 0);

@@ -106,6 +106,9 @@ static int obey(const char *order, const char *name, int number) {
     } else if (strcmp(order, "open") == 0) {
         camlane_consumer_options options = {.struct_size = sizeof options, .read = (uint32_t)number};
         result = camlane_consumer_open(name, &options, &consumer);
+    } else if (strcmp(order, "await") == 0) {
+        camlane_consumer_options options = {.struct_size = sizeof options, .patience_ms = (uint32_t)number};
+        result = camlane_consumer_open(name, &options, &consumer);
     } else if (strcmp(order, "next") == 0) {
         return take(number, 0);
     } else if (strcmp(order, "hold") == 0) {

@@ -1,10 +1,12 @@
 //! Lanes in one piece of memory: a regular file, an object of any name, a System V segment. The same ends as of any lane.
 
 use std::process::Command;
+use std::sync::mpsc;
 
 use camlane::legacy::{Key, Segment};
 use camlane::{
-    Consumer, Error, Flags, FrameMeta, Health, LaneOptions, LaneStatus, Observer, Producer, WaitError,
+    Consumer, ConsumerOptions, Error, Flags, FrameMeta, Health, LaneOptions, LaneStatus, Observer, Producer,
+    WaitError,
 };
 use camlane_tests::peer::Peer;
 use camlane_tests::wait::wait_until;
@@ -111,6 +113,28 @@ fn a_producer_that_was_killed_is_followed_by_one_that_goes_on(#[values("file", "
     let mut second = child(&home.lane);
     assert!(next(&mut consumer) > last);
     second.kill();
+}
+
+#[rstest]
+fn a_patient_consumer_waits_for_a_producer_to_go_on(#[values("file", "shm", "sysv")] kind: &str) {
+    let home = Home::new(kind);
+    let options = options().seats(1);
+    publish(&home.produce(&options).unwrap());
+    let (looked, looks) = mpsc::channel();
+    let address = home.lane.clone();
+    let patient = std::thread::spawn(move || {
+        ConsumerOptions::new().patience(LONG).open_while(&address, || {
+            looked.send(()).unwrap();
+            true
+        })
+    });
+    looks.recv().unwrap();
+    let producer = home.produce(&options).unwrap();
+    let mut consumer = patient.join().unwrap().unwrap();
+    assert_eq!(next(&mut consumer), 1, "the newest is the one before");
+    assert_eq!(publish(&producer), 2);
+    assert_eq!(next(&mut consumer), 2);
+    assert!(matches!(consumer.next(SHORT), Err(WaitError::TimedOut)));
 }
 
 #[rstest]

@@ -1,8 +1,9 @@
 //! Producers that end, die, come back different, and fight for a name.
 
-use std::time::Duration;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
-use camlane::{Consumer, ConsumerOptions, LaneState, Observer, PixelFormat, Read, WaitError};
+use camlane::{Consumer, ConsumerOptions, Error, LaneState, Observer, PixelFormat, Read, WaitError};
 use camlane_tests::lane::TestLane;
 use camlane_tests::pattern::{self, Source};
 use camlane_tests::peer::Peer;
@@ -30,6 +31,62 @@ fn after_a_clean_end_consumers_read_what_is_left_and_are_then_told() {
         matches!(consumer.next(Duration::from_millis(30)), Err(WaitError::Closed)),
         "and when it asks again"
     );
+}
+
+#[rstest]
+#[case::without(Duration::ZERO)]
+#[case::until_it_ends(Duration::from_millis(50))]
+fn what_a_killed_producer_left_is_opened_when_patience_ends(#[case] patience: Duration) {
+    let lane = TestLane::new("left");
+    let mut producer = peer();
+    producer.must(&format!("create {}", lane.name()));
+    producer.must("publish 3");
+    producer.kill();
+    let began = Instant::now();
+    let mut consumer = ConsumerOptions::new().patience(patience).open(lane.name()).unwrap();
+    assert!(began.elapsed() >= patience);
+    assert_eq!(consumer.next(PATIENCE).unwrap().number(), 3);
+    assert!(matches!(consumer.next(PATIENCE), Err(WaitError::ProducerGone)));
+}
+
+#[test]
+fn a_patient_consumer_waits_for_the_producer_that_comes_after_one_that_was_killed() {
+    let lane = TestLane::new("patient");
+    let mut first = peer();
+    // One seat: it may not need a second to move.
+    first.must(&format!("create {} seats=1", lane.name()));
+    first.must("publish 3");
+    first.kill();
+    let (looked, looks) = mpsc::channel();
+    let address = lane.name().to_owned();
+    let patient = std::thread::spawn(move || {
+        ConsumerOptions::new().patience(PATIENCE).open_while(&address, || {
+            looked.send(()).unwrap();
+            true
+        })
+    });
+    looks.recv().unwrap(); // what the first one left has been seen
+    let second = source(&lane, options().seats(1)).unwrap();
+    second.shoot().unwrap();
+    let mut consumer = patient.join().unwrap().unwrap();
+    let frame = consumer.next(PATIENCE).unwrap();
+    pattern::check(&frame).unwrap();
+    assert_eq!((frame.number(), frame.incarnation()), (1, second.producer.incarnation()));
+    assert!(!frame.change().any(), "its first frame differs from none before");
+    assert_eq!(consumer.totals().restarts, 0);
+}
+
+#[test]
+fn patience_is_over_when_its_owner_says_so() {
+    let lane = TestLane::new("over");
+    let mut looks = 0;
+    let patient = || {
+        looks += 1;
+        looks < 3
+    };
+    let absent = ConsumerOptions::new().patience(Duration::MAX).open_while(lane.name(), patient).unwrap_err();
+    assert!(matches!(absent, Error::NoSuchLane { .. }), "{absent}");
+    assert_eq!(looks, 3);
 }
 
 #[test]

@@ -18,7 +18,6 @@ mod watch;
 
 use core::time::Duration;
 use std::process::ExitCode;
-use std::time::Instant;
 
 use camlane::{Address, Consumer, ConsumerOptions};
 use clap::{Parser, Subcommand};
@@ -155,23 +154,15 @@ fn moment(index: u64, (frames, seconds): (u32, u32)) -> Duration {
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
-/// Opens a lane; with patience, waits for it to appear. `None`: the end was asked for first.
+/// Opens a lane; with patience, waits for a living producer. `None`: the end was asked for first.
 fn open(
     lane: &Address,
     options: &ConsumerOptions,
     patience: Option<Duration>,
 ) -> Result<Option<Consumer>, camlane::Error> {
-    let deadline = Instant::now() + patience.unwrap_or_default();
-    loop {
-        match options.open(&lane.to_string()) {
-            Err(camlane::Error::NoSuchLane { .. }) if Instant::now() < deadline => {
-                if stop::sleep_until(deadline.min(Instant::now() + Duration::from_millis(20))) {
-                    return Ok(None);
-                }
-            }
-            other => return other.map(Some),
-        }
-    }
+    let options = options.clone().patience(patience.unwrap_or_default());
+    let opened = options.open_while(&lane.to_string(), || !stop::requested());
+    if stop::requested() { Ok(None) } else { opened.map(Some) }
 }
 
 fn address(text: &str) -> Result<Address, String> {

@@ -36,7 +36,7 @@ pub(crate) struct Snap {
     /// The file to write; - for a PNG on standard output
     #[arg(short, long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     output: PathBuf,
-    /// How long to wait for a frame; if given, also for the lane to appear [default: 5]
+    /// How long to wait for a frame; if given, also for a lane with a living producer [default: 5]
     #[arg(long, value_name = "SECONDS", value_parser = commands::seconds)]
     timeout: Option<Duration>,
     /// Copy the frame out without taking a seat: needs no permission to write, and trusts nobody

@@ -60,7 +60,7 @@ pub(crate) struct Watch {
     /// End after so many frames
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     frames: Option<u64>,
-    /// Give up when no frame came for so long; also wait that long for the lane to appear
+    /// Give up when no frame came for so long; also wait that long for a lane with a living producer
     #[arg(long, value_name = "SECONDS", value_parser = commands::seconds)]
     timeout: Option<Duration>,
     /// End when the producer ends the stream, instead of waiting for another
