@@ -653,7 +653,8 @@ CAMLANE_API int camlane_synchronizer_open(const char *const *names, size_t count
                                           camlane_synchronizer **synchronizer);
 /* Waits for the next set and stores its frames, in the order of the names; `count` is the number of lanes, and each frame
  * is released on its own. -EDOM: a frame has no capture time, or one on another clock than the other lanes'. News of a
- * lane is said once as camlane_consumer_next says it, with the lane in camlane_last_error; calling again goes on. */
+ * lane is said once as camlane_consumer_next says it, with the lane in camlane_last_error; calling again goes on. With
+ * -ETIMEDOUT that says of each lane whose producer tells it why no frames come. */
 CAMLANE_API int camlane_synchronizer_next(camlane_synchronizer *synchronizer, int timeout_ms, camlane_frame *frames,
                                           size_t count);
 /* What became of the frames of lane `index`. */

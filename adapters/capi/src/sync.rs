@@ -28,6 +28,16 @@ impl From<FramesetError> for Failure {
     }
 }
 
+/// A time-out's failure says why no set came, where the lanes' producers say so.
+fn late(error: FramesetError, lanes: &posix::Synchronizer) -> Failure {
+    let told = matches!(error, FramesetError::TimedOut).then(|| lanes.pauses()).flatten();
+    let failure = Failure::from(error);
+    match told {
+        Some(pauses) => Failure { message: format!("{}: {pauses}", failure.message), ..failure },
+        None => failure,
+    }
+}
+
 impl Synchronizer {
     fn with<T>(
         this: Option<&Self>,
@@ -58,7 +68,7 @@ export! {
             if count != needed {
                 return Err(Failure::invalid(format!("there is room for {count} frames, and the set has {needed}")));
             }
-            let set = lanes.next(limit(timeout_ms))?;
+            let set = lanes.next(limit(timeout_ms)).map_err(|error| late(error, lanes))?;
             frames.iter_mut().zip(set.into_frames()).for_each(|(into, frame)| *into = frame.into());
             Ok(0)
         })

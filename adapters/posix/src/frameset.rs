@@ -57,7 +57,7 @@ pub enum FramesetError {
         #[source]
         source: WaitError,
     },
-    /// No set was complete in time.
+    /// No set was complete in time. [`Synchronizer::pauses`] may know why.
     #[error("no frameset was complete in time")]
     TimedOut,
 }
@@ -181,6 +181,14 @@ impl Synchronizer {
         };
         self.lanes.iter_mut().enumerate().try_for_each(start)?;
         Ok(self.lanes.iter().filter_map(Consumer::running_notifier).collect())
+    }
+
+    /// Why no sets come, as far as the lanes' producers say it, in words for people: worth a look after
+    /// [`FramesetError::TimedOut`]. For programs, each of [`lanes`](Self::lanes) has its [`pause`](Consumer::pause).
+    pub fn pauses(&self) -> Option<String> {
+        let told = |lane: &Consumer| lane.pause().map(|pause| format!("lane '{}': {pause}", lane.address()));
+        let all: Vec<String> = self.lanes.iter().filter_map(told).collect();
+        (!all.is_empty()).then(|| all.join("; "))
     }
 
     /// What became of the frames of lane `index`; `None` if there is no such lane.

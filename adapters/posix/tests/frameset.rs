@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use camlane::{
-    Clock, Consumer, ConsumerOptions, FrameMeta, FramesetError, LaneOptions, Producer, Read, Synchronizer,
-    WaitError,
+    Clock, Consumer, ConsumerOptions, FrameMeta, FramesetError, LaneOptions, PauseReason, Producer, Read,
+    Synchronizer, WaitError,
 };
 
 const LONG: Duration = Duration::from_secs(20);
@@ -106,6 +106,26 @@ fn a_pause_of_one_lane_costs_partners_and_never_stalls_the_other_producer() {
     assert_eq!(accounted(&lanes, 0), (1, 37, 2)); // two pins, two frames held back
     publish(&right, 401);
     assert_eq!(times(&mut lanes), [400, 401]);
+}
+
+#[test]
+fn lanes_that_pause_say_why_no_set_comes() {
+    let names = Names::new("why", 2);
+    let (left, right) = (names.produce(0, 2), names.produce(1, 2));
+    let mut lanes = names.open(Duration::from_millis(4));
+    assert_eq!(lanes.pauses(), None);
+    right.pause(PauseReason::UNPLUGGED, Some(19));
+    publish(&left, 10);
+    assert!(matches!(lanes.next(SHORT), Err(FramesetError::TimedOut)));
+    let told = lanes.pauses().unwrap();
+    let expected = format!("lane '{}': the camera is unplugged (ENODEV", names.0[1]);
+    assert!(told.starts_with(&expected) && !told.contains(&names.0[0]), "{told}");
+    left.pause(PauseReason::SILENT, None);
+    let both = lanes.pauses().unwrap();
+    assert_eq!((both.matches("lane '").count(), both.matches("; lane '").count()), (2, 1), "{both}");
+    right.resume();
+    publish(&right, 11);
+    assert_eq!(times(&mut lanes), [10, 11]);
 }
 
 #[test]

@@ -70,6 +70,12 @@ pub(crate) fn wait_exception(error: WaitError) -> PyErr {
     }
 }
 
+/// A frameset's time-out, with why none came where the lanes' producers say so.
+pub(crate) fn set_timed_out(pauses: Option<String>) -> PyErr {
+    let text = FramesetError::TimedOut.to_string();
+    python::Timeout::new_err(pauses.map_or(text.clone(), |pauses| format!("{text}: {pauses}")))
+}
+
 /// As [`exception`], for framesets.
 pub(crate) fn frameset_exception(error: FramesetError) -> PyErr {
     let text = error.to_string();

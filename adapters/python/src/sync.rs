@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 use pyo3::types::{PyDict, PyTuple};
 
-use crate::error::{forked, frameset_exception, not_picklable, released};
+use crate::error::{forked, frameset_exception, not_picklable, released, set_timed_out};
 use crate::frame::{Frame, Held};
 use crate::lane::{SLICE, seconds};
 
@@ -81,6 +81,10 @@ impl Synchronizer {
                     return PyTuple::new(py, frames?);
                 }
                 Err(FramesetError::TimedOut) if !left.is_zero() => py.check_signals()?,
+                Err(FramesetError::TimedOut) => {
+                    let pauses = self.lock(py)?.as_ref().and_then(camlane::Synchronizer::pauses);
+                    return Err(set_timed_out(pauses));
+                }
                 Err(error) => return Err(frameset_exception(error)),
             }
         }

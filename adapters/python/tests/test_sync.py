@@ -44,6 +44,32 @@ def test_frames_of_one_moment_come_together_and_the_others_are_counted(name):
         pairs.next()
 
 
+@pytest.mark.parametrize("how", ["for", "async"])
+def test_a_set_that_does_not_come_is_explained_by_the_lanes_that_pause(name, how):
+    names, (left, right) = lanes(name)
+
+    def following(pairs):
+        if how == "for":
+            return next(pairs)
+        return asyncio.run(asyncio.wait_for(pairs.__aiter__().__anext__(), 60))
+
+    with camlane.synchronize(names, tolerance=0.001, timeout=0.01) as pairs:
+        with pytest.raises(camlane.Timeout, match="^no frameset was complete in time$"):
+            following(pairs)
+        right.pause("unplugged", errno=19)
+        publish(left, 1_000_000_000)
+        with pytest.raises(camlane.Timeout, match=f"time: lane '{names[1]}': the camera is unplugged .*ENODEV") as told:
+            following(pairs)
+        assert names[0] not in str(told.value)
+        left.pause("silent")
+        with pytest.raises(camlane.Timeout, match=f"lane '{names[0]}': the camera gives no pic.*; lane '{names[1]}': "):
+            following(pairs)
+        right.resume()
+        left.resume()
+        publish(right, 1_000_000_000)
+        assert [frame.number for frame in following(pairs)] == [1, 1]
+
+
 def test_asyncio_gets_sets_in_step_and_is_told_of_the_end(name):
     names, producers = lanes(name)
     left, right = producers

@@ -45,6 +45,12 @@ static void in_step(const char *const *names) {
     EXPECT(camlane_synchronizer_next(lanes, 0, frames, 1), -EINVAL);
     EXPECT(camlane_synchronizer_next(lanes, 0, frames, 2), -ETIMEDOUT);
     EXPECT(frames[0].handle == NULL && frames[1].handle == NULL, 1);
+    EXPECT(strstr(camlane_last_error(), "lane '") == NULL, 1);
+    EXPECT(camlane_producer_pause(right, CAMLANE_PAUSE_UNPLUGGED, ENODEV), 0);
+    EXPECT(camlane_synchronizer_next(lanes, 0, frames, 2), -ETIMEDOUT);
+    EXPECT(strstr(camlane_last_error(), names[1]) != NULL && strstr(camlane_last_error(), "unplugged (ENODEV") != NULL, 1);
+    EXPECT(strstr(camlane_last_error(), names[0]) == NULL, 1);
+    EXPECT(camlane_producer_resume(right), 0);
 
     publish(left, 1000000000, CAMLANE_CLOCK_MONOTONIC);
     publish(left, 2000000000, CAMLANE_CLOCK_MONOTONIC);

@@ -46,7 +46,11 @@ class Sets:
         return self
 
     async def __anext__(self) -> tuple[Frame, ...]:
-        return await _first(self._poll, self._filenos, self._lanes.timeout)
+        try:
+            return await _first(self._poll, self._filenos, self._lanes.timeout)
+        except Timeout:
+            pass
+        return self._lanes.next(0.0)  # a set of the last moment, or why there is none
 
     def _poll(self) -> tuple[Frame, ...] | None:
         try:
