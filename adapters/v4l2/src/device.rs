@@ -184,13 +184,15 @@ impl Device {
         Ok(if rates.is_empty() { Rates::Unknown } else { Rates::Discrete(rates) })
     }
 
-    /// Sets the camera to what comes nearest to the wish, and returns what was obtained.
+    /// Sets the camera to what comes nearest to the wish, and returns what was obtained. An input for HDMI and the like is
+    /// set to the signal that is there, whose size is the nearest if none is wished for.
     ///
     /// # Errors
-    /// [`Error::NoFormat`] if none of the formats is there; [`Error::Busy`] while another program streams.
+    /// [`Error::NoFormat`] if none of the formats is there; [`Error::Busy`] while another program streams;
+    /// [`Error::NoSignal`].
     pub fn configure(&mut self, wish: &Wish) -> Result<Picture, Error> {
-        let mut past = sys::Event::zeroed();
-        while sys::dequeue_event(self.as_fd(), &mut past).is_ok() {} // what changed until now is asked for now
+        let source = self.follow_source()?;
+        let wish = &Wish { size: wish.size.or(source), ..wish.clone() };
         let mut offers = self.offers()?;
         // Where several of the driver's layouts are equally good (NV12 and NM12 are one format), the one that is set stays.
         let set = self.told()?.code;
@@ -221,6 +223,30 @@ impl Device {
         let rate = self.set_rate(choice.rate)?;
         // The rate may change the format again (bandwidth), so what counts is what it says now.
         self.picture_at(rate)
+    }
+
+    /// Sets an input for HDMI and the like to the signal that is there, and returns its size; `None` for other cameras. The
+    /// kernel leaves that to programs: when the source has changed, its input still has the old timings.
+    fn follow_source(&self) -> Result<Option<(u32, u32)>, Error> {
+        const TRIES: u32 = 4; // each needs another change of the source at that very moment
+        let (mut found, mut set) = (sys::DvTimings::zeroed(), sys::DvTimings::zeroed());
+        for _ in 0..TRIES {
+            // What changed until now is asked for now. Drivers tell of what we set as of any change.
+            let mut past = sys::Event::zeroed();
+            while sys::dequeue_event(self.as_fd(), &mut past).is_ok() {}
+            match sys::find_timings(self.as_fd(), &mut found) {
+                Ok(()) => {}
+                Err(errno @ (Errno::ENOLINK | Errno::ENOLCK | Errno::ERANGE)) => {
+                    return Err(Error::NoSignal { device: self.path.clone(), source: errno.into() });
+                }
+                Err(_) => return Ok(None), // ENOTTY, ENODATA: there is no such input; others: the driver cannot tell
+            }
+            if sys::get_timings(self.as_fd(), &mut set).is_ok() && same_source(&found, &set) {
+                break;
+            }
+            sys::set_timings(self.as_fd(), &mut found).map_err(self.error("set the timings of"))?;
+        }
+        Ok(Some((found.words[0], found.words[1])))
     }
 
     /// What the camera is set to now.
@@ -320,6 +346,12 @@ impl Device {
     }
 }
 
+/// Tells whether timings are of one source: of one size, and of one pixel clock, which is measured with some error.
+fn same_source(found: &sys::DvTimings, set: &sys::DvTimings) -> bool {
+    let clock = |timings: &sys::DvTimings| u64::from(timings.words[4]) | u64::from(timings.words[5]) << 32;
+    found.words[..3] == set.words[..3] && clock(found).abs_diff(clock(set)) <= clock(set) / 200
+}
+
 /// Frames per second in `v4l2_captureparm`.
 fn rate_of(found: &sys::StreamParameters) -> Option<(u32, u32)> {
     let [capability, _, seconds, frames, ..] = found.words;
@@ -354,6 +386,25 @@ mod tests {
     fn a_missing_device_is_named() {
         let error = Device::open("/dev/video-that-is-not-there").unwrap_err();
         assert!(error.is_gone() && error.to_string().contains("video-that-is-not-there"), "{error}");
+    }
+
+    #[rstest]
+    #[case::the_same([1920, 1080, 0, 3, 148_500_000, 0], true)]
+    #[case::measured([1920, 1080, 0, 0, 148_351_648, 0], true)]
+    #[case::of_another_rate([1920, 1080, 0, 3, 74_250_000, 0], false)]
+    #[case::of_another_size([1280, 720, 0, 3, 148_500_000, 0], false)]
+    #[case::interlaced([1920, 1080, 1, 3, 148_500_000, 0], false)]
+    #[case::far_beyond([1920, 1080, 0, 3, 148_500_000, 1], false)]
+    fn a_source_is_the_same_if_its_size_is_and_nearly_its_clock(
+        #[case] words: [u32; 6],
+        #[case] expected: bool,
+    ) {
+        let timings = |words: [u32; 6]| {
+            let mut timings = sys::DvTimings::zeroed();
+            timings.words[..6].copy_from_slice(&words);
+            timings
+        };
+        assert_eq!(same_source(&timings(words), &timings([1920, 1080, 0, 3, 148_500_000, 0])), expected);
     }
 
     #[rstest]

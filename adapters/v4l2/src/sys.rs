@@ -128,6 +128,9 @@ plain! {
     FrameInterval { index: u32, code: u32, width: u32, height: u32, kind: u32, words: [u32; 6], reserved: [u32; 2] }
     /// `v4l2_selection`.
     Selection { kind: u32, target: u32, flags: u32, rect: [i32; 4], reserved: [u32; 9] }
+    /// `v4l2_dv_timings`; packed there, as here by its fields. Its union's first words are width, height, whether it is
+    /// interlaced, polarities, and the pixel clock in two halves.
+    DvTimings { kind: u32, words: [u32; 32] }
     /// `v4l2_query_ext_ctrl`.
     QueryControl {
         id: u32, kind: u32, name: [u8; 32], minimum: i64, maximum: i64, step: u64, default: i64, flags: u32, elem_size: u32,
@@ -155,6 +158,7 @@ const _: () = {
     assert!(std::mem::offset_of!(Buffer, sequence) == 56 && std::mem::offset_of!(Buffer, m) == 64);
     assert!(size_of::<Plane>() == 64 && size_of::<ExportBuffer>() == 64);
     assert!(size_of::<FrameSize>() == 44 && size_of::<FrameInterval>() == 52 && size_of::<Selection>() == 64);
+    assert!(size_of::<DvTimings>() == 132);
     assert!(size_of::<QueryControl>() == 232 && size_of::<QueryMenu>() == 44);
     assert!(size_of::<ExtControl>() == 20 && size_of::<ExtControls>() == 32);
     assert!(size_of::<EventSubscription>() == 32 && size_of::<Event>() == 136);
@@ -188,10 +192,13 @@ mod calls {
     nix::ioctl_readwrite!(s_ext_ctrls, b'V', 72, ExtControls);
     nix::ioctl_readwrite!(enum_framesizes, b'V', 74, FrameSize);
     nix::ioctl_readwrite!(enum_frameintervals, b'V', 75, FrameInterval);
+    nix::ioctl_readwrite!(s_dv_timings, b'V', 87, DvTimings);
+    nix::ioctl_readwrite!(g_dv_timings, b'V', 88, DvTimings);
     nix::ioctl_read!(dqevent, b'V', 89, Event);
     nix::ioctl_write_ptr!(subscribe_event, b'V', 90, EventSubscription);
     nix::ioctl_readwrite!(g_selection, b'V', 94, Selection);
     nix::ioctl_readwrite!(s_selection, b'V', 95, Selection);
+    nix::ioctl_read!(query_dv_timings, b'V', 99, DvTimings);
     nix::ioctl_readwrite!(query_ext_ctrl, b'V', 103, QueryControl);
     nix::ioctl_write_ptr!(dma_buf_sync, b'b', 0, u64);
 }
@@ -230,6 +237,10 @@ safe_calls! {
     get_input(g_input, c_int);
     get_selection(g_selection, Selection);
     set_selection(s_selection, Selection);
+    /// What the signal has at this moment, which is not what the input is set to.
+    find_timings(query_dv_timings, DvTimings);
+    get_timings(g_dv_timings, DvTimings);
+    set_timings(s_dv_timings, DvTimings);
     subscribe(subscribe_event, EventSubscription);
     dequeue_event(dqevent, Event);
 }
@@ -419,6 +430,7 @@ mod tests {
         same!(c, FrameSize = "v4l2_frmsizeenum", code = "pixel_format", kind = "type", words = "discrete");
         same!(c, FrameInterval = "v4l2_frmivalenum", width = "width", kind = "type", words = "discrete");
         same!(c, Selection = "v4l2_selection", target = "target", rect = "r");
+        same!(c, DvTimings = "v4l2_dv_timings", words = "bt.width");
         same!(
             c,
             QueryControl = "v4l2_query_ext_ctrl",
@@ -448,6 +460,9 @@ mod tests {
             ("v4l2_pix_format_mplane", "xfer_func", 46),
             ("v4l2_plane_pix_format", "bytesperline", 1),
             ("v4l2_captureparm", "timeperframe", 2),
+            ("v4l2_bt_timings", "height", 1),
+            ("v4l2_bt_timings", "interlaced", 2),
+            ("v4l2_bt_timings", "pixelclock", 4),
         ];
         for (name, member, word) in words {
             writeln!(c, "_Static_assert(offsetof(struct {name}, {member}) == {}, \"\");", word * 4).unwrap();

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use camlane::Flags;
-use camlane_v4l2::{Device, Error, Event, MemoryPath, NO_DMA_BUF, Pages, Plan, Wish};
+use camlane_v4l2::{Error, Event, MemoryPath, NO_DMA_BUF, Pages, Plan, Wish};
 use rstest::rstest;
 
 use crate::vivid::{Api, Input, Vivid, blank};
@@ -265,16 +265,23 @@ fn controls_are_found_by_name_and_refuse_what_they_cannot_take() {
 }
 
 #[test]
-fn a_part_of_the_sensor_is_chosen_where_the_driver_can() {
+fn a_part_of_the_sensor_is_chosen_and_frames_say_which() {
     let Some(vivid) = Vivid::find(Api::Single) else { return };
-    let mut device: Device = vivid.open();
+    vivid.set_input(Input::Hdmi); // as a webcam, vivid has nothing to crop
+    let mut device = vivid.open();
     device.configure(&small()).unwrap();
-    let bounds = device.crop_bounds();
-    assert_eq!(bounds.is_some(), device.crop().is_some());
-    if let Some(bounds) = bounds {
-        let half = camlane::Rect { width: bounds.width / 2, height: bounds.height / 2, ..bounds };
-        let obtained = device.set_crop(half).unwrap();
-        assert!(obtained.width <= bounds.width && obtained.width > 0);
-        device.set_crop(bounds).unwrap();
-    }
+    let bounds = device.crop_bounds().unwrap();
+    assert_eq!(device.crop(), device.default_crop());
+    let half = camlane::Rect { width: bounds.width / 2, height: bounds.height / 2, ..bounds };
+    let obtained = device.set_crop(half).unwrap();
+    assert_eq!((obtained.width, obtained.height), (half.width, half.height));
+    let picture = device.configure(&small()).unwrap();
+    let chosen = device.crop().unwrap();
+    assert!(chosen.width < bounds.width, "the camera forgot it: {chosen:?}");
+    let loans = (0..4).map(|_| Pages::new(picture.slot_bytes as usize).unwrap()).collect();
+    let mut camera = device.stream(picture, &Plan::default(), loans).unwrap();
+    let Event::Frame(frame) = camera.dequeue(Duration::from_secs(30)).unwrap() else { panic!("no frame") };
+    assert_eq!(frame.meta.details.unwrap().region_of_interest, Some(chosen));
+    drop(frame);
+    camera.stop().device.unwrap().set_crop(bounds).unwrap();
 }

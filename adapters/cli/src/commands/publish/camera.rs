@@ -97,8 +97,8 @@ struct Session<'p> {
     others: Vec<Identity>,
     /// The lane, and the picture that it was made for.
     lane: Option<(Producer, Picture)>,
-    /// Readers were told why no frames come.
-    paused: bool,
+    /// Why no frames come, if readers were told.
+    paused: Option<PauseReason>,
     suspends: Suspends,
     /// The machine slept since the newest frame.
     slept: bool,
@@ -144,7 +144,7 @@ impl Publish {
             identity: None,
             others: Vec::new(),
             lane: None,
-            paused: false,
+            paused: None,
             suspends: Suspends::new(),
             slept: false,
             start: Instant::now(),
@@ -209,13 +209,15 @@ impl Session<'_> {
             }
             let (reason, errno) = Remedy::reason(&error);
             self.slept |= self.suspends.happened();
-            self.tell(if self.slept { PauseReason::SUSPENDED } else { reason }, errno);
+            let reason = if self.slept { PauseReason::SUSPENDED } else { reason };
+            let is_news = self.frames > frames || self.paused != Some(reason);
+            self.tell(reason, errno);
             match remedy {
                 Remedy::Wait if self.frames > frames => self.disconnects += 1,
                 Remedy::Restart => self.restarts += 1,
                 _ => {}
             }
-            if self.frames > frames || remedy == Remedy::Restart {
+            if self.frames > frames || (remedy == Remedy::Restart && is_news) {
                 report
                     .status
                     .say(format_args!("camlane: {error}; the lane stays, and goes on when the camera does"));
@@ -235,7 +237,7 @@ impl Session<'_> {
     fn tell(&mut self, reason: PauseReason, errno: Option<i32>) {
         if let Some((producer, _)) = &self.lane {
             producer.pause(reason, errno);
-            self.paused = true;
+            self.paused = Some(reason);
         }
     }
 
@@ -372,7 +374,7 @@ impl Session<'_> {
         if let Some(error) = producer.no_dma_bufs() {
             log::info!("the slots have no dma-bufs: {error}");
         }
-        (self.lane, self.paused) = (Some((producer, picture)), false);
+        (self.lane, self.paused) = (Some((producer, picture)), None);
         while !again && self.producer()?.consumers().len() < self.publish.wait_for as usize {
             if stop::sleep_until(Instant::now() + Duration::from_millis(10)) {
                 break;
@@ -453,7 +455,7 @@ impl Session<'_> {
                         if self.slept {
                             return Ok(End::Slept);
                         }
-                        if !self.paused {
+                        if self.paused.is_none() {
                             self.tell(PauseReason::SILENT, None);
                         }
                     }
@@ -466,13 +468,13 @@ impl Session<'_> {
             let producer = self.producer()?;
             producer.count_dropped((all - lost) as u32);
             let mut meta = frame.meta;
-            if self.paused {
+            if self.paused.is_some() {
                 meta.flags |= Flags::DISCONTINUITY;
                 producer.resume();
             }
             producer.publish(frame.loan, &meta)?;
             (lost, self.frames) = (all, self.frames + 1);
-            (self.paused, self.slept, last) = (false, false, Instant::now());
+            (self.paused, self.slept, last) = (None, false, Instant::now());
             report.tick(self.start, self.frames, self.dropped(), self.consumers());
         }
     }
