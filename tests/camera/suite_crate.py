@@ -3,7 +3,7 @@
 import os
 
 import vivid
-from lab import PATIENCE, run
+from lab import PATIENCE, Process
 
 OF = {"tests/camera.rs": "the program", "tests/camera/main.rs": "the camera crate"}
 
@@ -13,5 +13,10 @@ def suite(report, long):
         source, program = test.split("=")
         vivid.start()
         with report.case("crate", "vivid", f"the tests of {OF[source]}") as row:
-            told = run(program, env={**os.environ, "CAMLANE_REQUIRE_CAMERA": "1"}, timeout=10 * PATIENCE).decode()
+            with Process(program, env={**os.environ, "CAMLANE_REQUIRE_CAMERA": "1"}) as tests:
+                code, told = tests.child.wait(10 * PATIENCE), tests.out.decode()
+                assert code == 0, f"exit code {code}: {told[-1500:]}"
+                skipped = sum(line.startswith("SKIPPED") for line in tests.err.splitlines())
             row["detail"] = told[told.index("test result:") :].split(";")[0].strip()
+            if skipped:
+                row["detail"] += f", {skipped} of them skipped: the kernel lacks what they need"

@@ -14,9 +14,17 @@ fi
 tests/install-packages.sh gcc=gcc,libc6-dev make=make
 headers=$(mktemp -d)
 trap 'rm -rf "$headers"' EXIT
-fetch() { tests/camera/debian.sh "$folder/debs" "$@" | while read -r file; do dpkg -x "$file" "$headers"; done; }
-fetch "$(<"$folder/kernel/SUITE")" amd64 "linux-headers-$version" "linux-headers-${version%-*}-common" "linux-kbuild-${version%-*}"
-fetch trixie amd64 v4l2loopback-dkms # the first release that knows kernel 6.12
+fetch() { # SUITE PACKAGE...: unpacks them, and prints what else they want
+  tests/camera/debian.sh "$folder/debs" "$1" amd64 "${@:2}" | while read -r file; do
+    dpkg -x "$file" "$headers"
+    dpkg-deb -f "$file" Depends
+  done
+}
+suite=$(<"$folder/kernel/SUITE")
+wanted=$(fetch "$suite" "linux-headers-$version" "linux-headers-${version%-*}-common")
+kbuild=$(grep -o 'linux-kbuild-[^ ,]*' <<<"$wanted" | head -n 1) # called by the whole version, or by 6.1 alone
+fetch "$suite" "$kbuild" >/dev/null
+fetch trixie v4l2loopback-dkms >/dev/null # the first release that knows kernel 6.12
 
 tree=$headers/usr/src/linux-headers-$version
 echo "include $headers/usr/src/linux-headers-${version%-*}-common/Makefile" >"$tree/Makefile" # was: the same in /usr/src

@@ -6,7 +6,7 @@ use camlane_v4l2::{MemoryPath, Wish};
 use rstest::rstest;
 
 use crate::peer;
-use crate::vivid::{Api, BLANK, Vivid};
+use crate::vivid::{Api, BLANK, Vivid, kernel_has};
 
 /// Frames looked at of each stream.
 const FRAMES: usize = 3;
@@ -37,7 +37,7 @@ fn pictures_arrive_in_another_process_where_the_driver_wrote_them(
     #[values(Api::Single, Api::Multi)] api: Api,
     #[values(MemoryPath::DmaBuf, MemoryPath::UserPtr, MemoryPath::Mmap)] path: MemoryPath,
 ) {
-    let Some(vivid) = Vivid::find(api) else { return };
+    let Some(vivid) = Vivid::find(api).filter(|_| kernel_has(path)) else { return };
     let wish = Wish { formats: vec![format], size: Some((320, 180)), rate: Some((30, 1)), ..Wish::default() };
     let mut shoot = vivid.start(&wish, path).unwrap();
     let layout = shoot.camera.picture().layout;
@@ -79,7 +79,7 @@ fn rows_that_the_driver_pads_keep_their_stride(
     #[case] strides: &[u32],
     #[values(MemoryPath::DmaBuf, MemoryPath::UserPtr, MemoryPath::Mmap)] path: MemoryPath,
 ) {
-    let Some(vivid) = Vivid::find(api) else { return };
+    let Some(vivid) = Vivid::find(api).filter(|_| kernel_has(path)) else { return };
     let size = Some((320, 180));
     let wish = Wish { formats: vec![format], size, rate: Some((30, 1)), row_align: 256, ..Wish::default() };
     let mut shoot = vivid.start(&wish, path).unwrap();
@@ -115,7 +115,7 @@ fn planes_in_buffers_of_their_own_lie_in_one_slot(
     #[case] format: F,
     #[values(MemoryPath::DmaBuf, MemoryPath::UserPtr, MemoryPath::Mmap)] path: MemoryPath,
 ) {
-    let Some(vivid) = Vivid::find(Api::Multi) else { return };
+    let Some(vivid) = Vivid::find(Api::Multi).filter(|_| kernel_has(path)) else { return };
     let fourcc = Some(camlane::format::FourCc::new(code));
     let wish = Wish { fourcc, size: Some((640, 360)), rate: Some((30, 1)), ..Wish::default() };
     let mut shoot = vivid.start(&wish, path).unwrap();

@@ -93,6 +93,16 @@ impl Vivid {
     }
 }
 
+/// Tells whether the kernel has what a way needs of it; where it has not, that is said aloud. Debian's 6.1 makes no
+/// dma-bufs out of a lane's memory.
+pub(crate) fn kernel_has(path: MemoryPath) -> bool {
+    let has = path != MemoryPath::DmaBuf || std::path::Path::new("/dev/udmabuf").exists();
+    if !has {
+        skipped("this kernel has no /dev/udmabuf");
+    }
+    has
+}
+
 /// A camera, and the lane that it fills.
 #[derive(Debug)]
 pub(crate) struct Shoot {
