@@ -5,6 +5,7 @@
 # usage: boot.sh FOLDER COMMAND [ARGUMENT]...
 #   CAMERA_VIVID     parameters of vivid; "none": do not load it
 #   CAMERA_TIMEOUT   seconds for the whole run; default 300
+#   CAMERA_PROCESSORS  of the machine; default 2
 # What the command leaves in the folder $JOB comes back in FOLDER/out. PATH, HOME and RUST*, CARGO_*, CAMLANE_*, CAMERA_*
 # reach the machine, other variables do not.
 set -euo pipefail
@@ -32,8 +33,9 @@ touch "$job/stdout" "$job/stderr"
 
 # Always emulated: a /dev/kvm that opens may still be unable to run an ordinary kernel. no_timer_check: on a busy host the
 # timer comes too late for the kernel's own test of it.
-timeout "${CAMERA_TIMEOUT:-300}" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -m 2048 -smp 2 \
+timeout "${CAMERA_TIMEOUT:-300}" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -m 2048 -smp "${CAMERA_PROCESSORS:-2}" \
   -nodefaults -nographic -no-reboot -serial stdio -monitor none \
+  -chardev file,id=stdout,path="$job/stdout",append=on -serial chardev:stdout -serial file:"$job/wire" \
   -kernel "$folder"/kernel/boot/vmlinuz-* -initrd "$folder/initrd.zst" -append "console=ttyS0 panic=-1 quiet no_timer_check" \
   -fsdev local,id=root,path=/,security_model=none,readonly=on,multidevs=remap -device virtio-9p-pci,fsdev=root,mount_tag=root \
   -fsdev local,id=job,path="$job",security_model=none -device virtio-9p-pci,fsdev=job,mount_tag=job \
@@ -44,6 +46,9 @@ tail -q -s 0.2 -n +1 --pid=$machine -f "$job/stderr" >&2 &
 trap 'kill $machine 2>/dev/null; wait; rm -rf "$job"; exit 130' INT TERM
 wait
 
+if [[ -s $job/wire ]]; then # from a machine that slept, which had no folder of ours after that: see away.py
+  tar -xmf "$job/wire" -C "$job" --no-same-owner
+fi
 rm -rf "$folder/out"
 mv "$job/out" "$folder/out"
 cp "$job/console" "$folder/console.log"

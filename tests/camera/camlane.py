@@ -17,8 +17,8 @@ REFUSED = "takes none of the memory paths"
 class Publisher(Process):
     """`camlane publish` with a camera, into a lane of its own: a named one, or a sealed one."""
 
-    def __init__(self, device, *options, sealed=False):
-        self.lane = f"{'sealed:' if sealed else ''}lab{next(LANES)}"
+    def __init__(self, device, *options, sealed=False, lane=None):
+        self.lane = lane or f"{'sealed:' if sealed else ''}lab{next(LANES)}"
         super().__init__(CAMLANE, "publish", self.lane, "--from", device, "--json", *options)
 
     def __exit__(self, *error):
@@ -95,11 +95,11 @@ class Publisher(Process):
         return hashlib.blake2b(pathlib.Path(f"/proc/{self.child.pid}/map_files/{largest}").read_bytes()).digest()
 
 
-class Watcher(Process):
-    """`camlane watch`: a consumer that goes on; every frame in order, as JSON."""
+class Consumer(Process):
+    """A consumer that goes on, and tells what comes as JSON."""
 
-    def __init__(self, lane):
-        super().__init__(CAMLANE, "watch", lane, "--every", "--json", "--timeout", PATIENCE)
+    def __init__(self, *options):
+        super().__init__(CAMLANE, "watch", "--json", "--timeout", PATIENCE, *options)
         self.read = 0
 
     def event(self, what, wanted):
@@ -117,12 +117,44 @@ class Watcher(Process):
 
         return self.wait_for(what, look)[0]
 
+    def told(self, event):
+        """All that it told of a kind."""
+        return [line for line in json_lines(self.out.rpartition(b"\n")[0]) if line["event"] == event]
+
+
+class Watcher(Consumer):
+    """`camlane watch`: every frame in order."""
+
+    def __init__(self, lane):
+        super().__init__(lane, "--every")
+
     def pause(self, reason):
         """Waits until it is told that no frames come, and that this is why."""
         return self.event("the reason", lambda line: line["event"] == "pause" and line["reason"] == reason)
 
     def frame(self, wanted=lambda frame: True):
         return self.event("such a frame", lambda line: line["event"] == "frame" and wanted(line))
+
+
+class InStep(Consumer):
+    """`camlane watch --sync`: several lanes in step."""
+
+    def __init__(self, publishers, tolerance, *options):
+        lanes = ",".join(publisher.lane for publisher in publishers)
+        super().__init__("--sync", lanes, "--tolerance", tolerance, *options)
+
+    def frameset(self):
+        return self.event("a frameset", lambda line: line["event"] == "frameset")
+
+    def news(self, publisher, words):
+        """Waits for these words about a lane."""
+        about = f"'{publisher.lane}'"
+        return self.event(f"{words!r}", lambda line: line["event"] == "news" and about in line["text"] and words in line["text"])
+
+    def summary(self):
+        """What became of each lane's frames, once it has ended."""
+        assert self.end() == 0, self.err
+        return self.told("summary")[0]
 
 
 def split(data, pictures):

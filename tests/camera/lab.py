@@ -16,6 +16,7 @@ CAMLANE = os.environ.get("CAMERA_CAMLANE", "camlane")
 KERNEL = os.environ.get("KERNEL", "")
 PICTURES = os.environ.get("CAMERA_PICTURES", "")
 VIDEO = pathlib.Path("/sys/class/video4linux")
+TRACING = pathlib.Path("/sys/kernel/tracing")
 
 
 class Limit(Exception):
@@ -30,6 +31,7 @@ class Report:
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
         self.failed = self.passed = 0
+        self.away = False  # results cannot be left in the folder of the job any more: see away.py
 
     @contextlib.contextmanager
     def case(self, suite, driver, case, **facts):
@@ -118,6 +120,11 @@ class Process:
 
         return wait_for(f"{what}; {self.name} says: {self.err[-500:]}", happened)
 
+    def processor_seconds(self):
+        """Processor time that it has used, in user's and kernel's mode (proc_pid_stat(5), fields 14 and 15)."""
+        fields = pathlib.Path(f"/proc/{self.child.pid}/stat").read_text().rpartition(")")[2].split()
+        return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
+
     def end(self):
         """Waits for the end and returns the exit code."""
         return self.child.wait(PATIENCE)
@@ -142,6 +149,39 @@ def nodes(name, capture=True):
     if capture:
         found = [node for node in found if b"Video Capture" in ctl(node, "--all", patient=False).split(b"Media Driver")[0]]
     return found
+
+
+@contextlib.contextmanager
+def traced(pid, events, probes):
+    """What the kernel does for a process while the block runs: (event, values), oldest first, in a list that is full when
+    the block has ended. Probes are events on the kernel's functions, by their name: what to note of a call."""
+    if not TRACING.joinpath("kprobe_events").exists():
+        run("mount", "-t", "tracefs", "tracefs", TRACING)
+
+    def write(file, text):
+        (TRACING / file).write_text(text)
+
+    write("kprobe_events", "".join(f"p:lab/{function} {function} {noted}\n" for function, noted in probes.items()))
+    groups = [*events, *(f"lab/{function}" for function in probes)]
+    seen = []
+    try:
+        write("tracing_on", "0")
+        write("trace", "")
+        for group in groups:
+            write(f"events/{group}/filter", f"common_pid == {pid}")
+            write(f"events/{group}/enable", "1")
+        write("tracing_on", "1")  # all at one moment
+        yield seen
+    finally:
+        write("tracing_on", "0")
+        for group in groups:
+            write(f"events/{group}/enable", "0")
+        text = (TRACING / "trace").read_text()
+        write("kprobe_events", "")
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            name, values = re.search(r": (\w+): (.*)", line).groups()
+            seen.append((name, dict(re.findall(r"(\w+) ?= ?(\S+)", values))))
 
 
 def ctl(node, *arguments, patient=True):

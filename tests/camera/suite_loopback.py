@@ -4,7 +4,7 @@ import pathlib
 import sys
 
 from camlane import Publisher
-from checks import check_copies, check_pictures
+from checks import check_copies, check_padded, check_pictures
 from formats import BY_CODE, known_pictures
 from lab import KERNEL, PICTURES, Process, load, nodes, run
 
@@ -19,6 +19,8 @@ def suite(report, long):
         with showing(code, rate=10):
             pictures = known_pictures(PICTURES, code, SIZE)
             check_pictures(report, "loopback", "v4l2loopback", DEVICE, code, SIZE, pictures)
+            if code == "YUYV":
+                check_padded(report, "loopback", "v4l2loopback", DEVICE, code, SIZE, pictures, ["mmap"])
     with showing("YUYV", rate=2):
         check_copies(report, "loopback", "v4l2loopback", DEVICE, "YUYV", SIZE, ["mmap"])
         with report.case("loopback", "v4l2loopback", "without a choice it is mmap, with the reasons why not better") as row:

@@ -3,7 +3,7 @@
 import errno
 
 from camlane import Publisher
-from checks import check_copies, check_pictures
+from checks import check_copies, check_padded, check_pictures
 from lab import ctl
 from usb import UsbCamera
 
@@ -15,6 +15,7 @@ def suite(report, long):
         device = camera.plug()
         for code in ["YUYV", "MJPG"]:
             check_pictures(report, "uvc", DRIVER, device, code, SIZE, camera.pictures(code))
+        check_padded(report, "uvc", DRIVER, device, "YUYV", SIZE, camera.pictures("YUYV"))
         control(report, device)
         broken_pictures(report, camera, device)
         cable(report, camera, device)

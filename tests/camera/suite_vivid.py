@@ -4,10 +4,11 @@ import errno
 import os
 import pathlib
 import re
+import time
 
 import vivid
 from camlane import Publisher
-from checks import check_copies, check_pictures
+from checks import check_copies, check_dma_buf_syncs, check_padded, check_pictures
 from formats import BY_CODE, FORMATS, ODD, SIZES, known_pictures
 from lab import PICTURES
 
@@ -26,10 +27,20 @@ def suite(report, long):
                 with camera.showing(format.file(PICTURES, size), code, size):
                     pictures = known_pictures(PICTURES, code, size)
                     check_pictures(report, "vivid", "vivid", camera.capture, code, size, pictures)
+    for code in ODD if long else ["NM12"]:
+        camera = multi if BY_CODE[code].memories > 1 else single
+        with camera.showing(BY_CODE[code].file(PICTURES, SIZES[1]), code, SIZES[1]):
+            pictures = known_pictures(PICTURES, code, SIZES[1])
+            check_padded(report, "vivid", "vivid", camera.capture, code, SIZES[1], pictures)
+    for camera, code in [(single, "YUYV"), (multi, "NM12"), (multi, "YM12")]:
+        camera.webcam()
+        camera.format(code, SIZES[0])
+        check_dma_buf_syncs(report, "vivid", "vivid", camera.capture, code, SIZES[0], BY_CODE[code].memories)
     for camera, code in [(single, "YUYV"), (multi, "NM12")]:
         camera.webcam()
         check_copies(report, "vivid", "vivid", camera.capture, code, SIZES[0])
     faults(report, single)
+    source(report, vivid.start()[0])
 
 
 def faults(report, camera):
@@ -71,11 +82,14 @@ def faults(report, camera):
             assert second.end() == 1
             assert "busy" in second.err and str(publisher.child.pid) in second.err, second.err
 
-    with case("a camera that is silent is told as that, and its next picture ends it"), publishing(camera) as publisher:
+    with case("a camera that is silent is told as that, costs nothing, and its next picture ends it"), publishing(camera) as publisher:
         with publisher.watching() as consumer:
             consumer.frame()
             camera.control("percentage_of_dropped_buffers", 100)
-            consumer.pause("silent")
+            used, begun = publisher.processor_seconds(), time.monotonic()
+            consumer.pause("silent")  # after two seconds
+            used, passed = publisher.processor_seconds() - used, time.monotonic() - begun
+            assert used < passed / 4, f"{used} s of processor time in {passed} s without a picture"
             assert publisher.info()["pause"]["reason"] == "silent"
             camera.control("percentage_of_dropped_buffers", 0)
             assert "DISCONTINUITY" in consumer.frame()["flags"]
@@ -114,6 +128,42 @@ def faults(report, camera):
             assert "DISCONTINUITY" in consumer.frame()["flags"]
             consumer.frame(lambda frame: frame["number"] > seen["number"] + 5)
             assert publisher.info()["pause"] is None
+
+
+def source(report, camera):
+    """What happens to HDMI receivers: the source changes, or goes."""
+    camera.hdmi("640x480")
+
+    def case(name):
+        return report.case("vivid", "vivid", name)
+
+    with case("the source has another size: the camera is set to it, and readers go on with the new format"):
+        with Publisher(camera.capture, "--format", "YUYV").ready() as publisher, publisher.watching() as consumer:
+            before = consumer.frame()
+            assert (before["width"], before["height"]) == (640, 480), before
+            camera.signal("another", "800x600")
+            after = consumer.frame(lambda frame: frame["width"] != 640)
+            assert (after["width"], after["height"], after["restarted"]) == (800, 600, True), after
+            consumer.frame(lambda frame: frame["number"] > after["number"] + 5)
+            summary = publisher.summary()
+            assert summary["format_changes"] in (1, 2), summary  # vivid tells of the choice, and of the switch to it
+            assert "now gives YUYV 800x600" in publisher.err, publisher.err
+    camera.signal("as set")
+
+    for signal, number in [("none", errno.ENOLINK), ("unlocked", errno.ENOLCK), ("out of range", errno.ERANGE)]:
+        with case(f"the signal goes ({signal}) and comes back: the lane stays, and consumers go on"):
+            with Publisher(camera.capture, "--format", "YUYV").ready() as publisher, publisher.watching() as consumer:
+                consumer.frame()
+                camera.signal(signal)
+                told = consumer.pause("no-signal")
+                assert told["errno"] == number, told
+                publisher.wait_for("a word about it", lambda: "gets no signal" in publisher.err)
+                assert publisher.info()["pause"]["reason"] == "no-signal"
+                camera.signal("as set")
+                again = consumer.frame()
+                assert "DISCONTINUITY" in again["flags"] and not again["restarted"], again
+                assert publisher.info()["pause"] is None
+        camera.signal("as set")
 
 
 def publishing(camera):

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Runs suites inside the machine and leaves the table of each in $JOB. Fails if a case did.
 
-usage: suites.py short|long SUITE...     crate, vivid, loopback, uvc, clients
+usage: suites.py short|long SUITE...     crate, vivid, loopback, uvc, sync, clients; sleep on its own
 """
 
 import importlib
 import os
 import sys
 
+import away
 from lab import Report
 
 
@@ -17,7 +18,9 @@ def main():
     for name in names:
         with report.case(name, "", "the suite runs to its end"):
             importlib.import_module(f"suite_{name}").suite(report, length == "long")
-    print(f"{report.passed} passed, {report.failed} failed")
+    print(f"{report.passed} passed, {report.failed} failed", flush=True)
+    if report.away:
+        away.by_wire(int(report.failed > 0))
     sys.exit(report.failed > 0)
 
 

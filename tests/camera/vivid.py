@@ -1,11 +1,13 @@
 """vivid, the kernel's virtual camera: known pictures are written into its output and looped into its capture."""
 
 import contextlib
+import re
 import subprocess
 
 from lab import Process, ctl, load, nodes, wait_for
 
 HDMI_INPUT, HDMI_OUTPUT, NO_OSD = 3, 1, 2
+SIGNALS = ["as set", "none", "unlocked", "out of range", "another"]  # its control dv_timings_signal_mode
 
 
 class Vivid:
@@ -39,6 +41,24 @@ class Vivid:
     def webcam(self):
         """Makes it a webcam that draws its own moving picture."""
         ctl(self.capture, "--set-input", 0)
+
+    def format(self, code, size):
+        """Sets a format, of which camlane keeps the number of memories: NV12 may lie in one, or in two."""
+        width, height = size.split("x")
+        ctl(self.capture, f"--set-fmt-video=width={width},height={height},pixelformat={code}")
+
+    def hdmi(self, size):
+        """Makes it an HDMI receiver that is set to a size."""
+        width, height = size.split("x")
+        ctl(self.capture, "--set-input", HDMI_INPUT)
+        ctl(self.capture, "--set-dv-bt-timings", f"cvt,width={width},height={height},fps=50")
+
+    def signal(self, which, size=None):
+        """What comes in on HDMI from now on. Of another size: one of those that the driver has timings for, in 60 Hz."""
+        if size:
+            menu = ctl(self.capture, "--list-ctrls-menus").decode().split("dv_timings 0x")[1]
+            self.control("dv_timings", re.search(rf"(\d+): {size}p60", menu)[1])
+        self.control("dv_timings_signal_mode", SIGNALS.index(which))
 
     def control(self, name, value):
         ctl(self.capture, "-c", f"{name}={value}")
