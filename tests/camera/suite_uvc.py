@@ -16,11 +16,20 @@ def suite(report, long):
         for code in ["YUYV", "MJPG"]:
             check_pictures(report, "uvc", DRIVER, device, code, SIZE, camera.pictures(code))
         check_padded(report, "uvc", DRIVER, device, "YUYV", SIZE, camera.pictures("YUYV"))
+        described(report, device)
         control(report, device)
         broken_pictures(report, camera, device)
         cable(report, camera, device)
     with UsbCamera(SIZE, rate=2) as camera:
         check_copies(report, "uvc", DRIVER, camera.plug(), "YUYV", SIZE)
+
+
+def described(report, device):
+    with report.case("uvc", DRIVER, "a JPEG is a key frame, and its time is the start of its exposure", format="MJPG"):
+        with Publisher(device, "--format", "JPEG") as publisher:
+            for frame in publisher.ready().frames(3):
+                assert "KEY" in frame["flags"], frame
+                assert (frame["clock"], frame["reference"]) == ("monotonic", "start-of-exposure"), frame
 
 
 def control(report, device):

@@ -4,7 +4,7 @@ use std::os::fd::AsFd as _;
 use std::process::Command;
 use std::time::Duration;
 
-use camlane::Flags;
+use camlane::{Clock, Flags, Reference};
 use camlane_v4l2::{Error, Event, MemoryPath, NO_DMA_BUF, Pages, Plan, Wish};
 use rstest::rstest;
 
@@ -58,6 +58,36 @@ fn frames_that_the_driver_drops_are_counted_by_its_own_numbers() {
     assert!(gaps > 0 && marked > 0, "half of the frames were to be dropped");
     let told = shoot.camera.statistics();
     assert_eq!((told.lost_by_driver, told.no_room), (u64::from(gaps), 0));
+}
+
+#[test]
+fn a_number_that_wraps_is_no_loss() {
+    let Some(vivid) = Vivid::find(Api::Single) else { return };
+    vivid.open().set_control("wrap_sequence_number", "1").unwrap(); // it begins 128 before its wrap
+    let mut shoot = vivid.start(&Wish { rate: Some((60, 1)), ..small() }, MemoryPath::UserPtr).unwrap();
+    let (mut frames, mut last) = (0, shoot.frame());
+    let first = last.meta.source_sequence;
+    assert!(first >= u32::MAX - 127, "it begins at {first}");
+    while last.meta.source_sequence >= first || last.meta.source_sequence < 3 {
+        shoot.publish(last);
+        (frames, last) = (frames + 1, shoot.frame());
+    }
+    let passed = u64::from(last.meta.source_sequence.wrapping_sub(first));
+    let told = shoot.camera.statistics();
+    assert_eq!((told.frames, told.lost_by_driver + told.frames), (frames + 1, passed + 1 + told.repeated));
+    shoot.publish(last);
+}
+
+#[rstest]
+#[case::the_end("End of Frame", Reference::END_OF_FRAME)]
+#[case::the_start("Start of Exposure", Reference::START_OF_EXPOSURE)]
+fn a_frame_says_of_which_moment_its_time_is(#[case] source: &str, #[case] expected: Reference) {
+    let Some(vivid) = Vivid::find(Api::Single) else { return };
+    vivid.open().set_control("timestamp_source", source).unwrap();
+    let mut shoot = vivid.start(&small(), MemoryPath::UserPtr).unwrap();
+    let frame = shoot.frame();
+    assert_eq!((frame.meta.reference, frame.meta.clock), (expected, Clock::MONOTONIC));
+    shoot.publish(frame);
 }
 
 #[test]

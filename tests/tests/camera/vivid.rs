@@ -79,6 +79,8 @@ impl Vivid {
         self.set_input(Input::Webcam);
         let device = self.open();
         device.set_control("percentage_of_dropped_buffers", "0").unwrap();
+        device.set_control("wrap_sequence_number", "0").unwrap();
+        device.set_control("timestamp_source", "End of Frame").unwrap();
     }
 
     pub(crate) fn open(&self) -> Device {
