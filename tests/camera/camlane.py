@@ -146,6 +146,11 @@ class InStep(Consumer):
     def frameset(self):
         return self.event("a frameset", lambda line: line["event"] == "frameset")
 
+    def later(self):
+        """The next frameset that was captured after this moment: one that was made of what had been held back is none."""
+        now = time.monotonic_ns()
+        return self.event("a later frameset", lambda line: line["event"] == "frameset" and line["capture_ns"] > now)
+
     def news(self, publisher, words):
         """Waits for these words about a lane."""
         about = f"'{publisher.lane}'"

@@ -74,8 +74,7 @@ def in_step(report, cameras):
             with InStep([left, right], 0.05) as lanes:
                 lanes.frameset()
                 sleep()
-                now = time.monotonic_ns()
-                lanes.event("a later set", lambda line: line["event"] == "frameset" and line["capture_ns"] > now)
+                lanes.later()
                 lanes.interrupt()
                 summary = lanes.summary()
                 for lane in summary["lanes"]:

@@ -50,7 +50,7 @@ def silent(report, cameras):
                 lanes.news(right, "the camera gives no pictures")
                 before = lanes.told("frameset")[-1]
                 cameras[1].control("percentage_of_dropped_buffers", 0)
-                after = lanes.frameset()
+                after = lanes.later()
                 lanes.interrupt()
                 assert accounted(lanes)["lanes"][1]["dropped"] > 0, "what the driver dropped is counted apart"
         # The silence was two seconds long, twenty pictures, of which the pins hold eight back for a partner.
@@ -64,9 +64,8 @@ def ended(report, cameras):
                 lanes.frameset()
                 assert right.interrupt() == 0
                 lanes.news(right, "ended the stream")
-                again = Publisher(cameras[1].capture, *LANE, "--rate", 10, lane=right.lane)
-                with again:
-                    lanes.frameset()
+                with Publisher(cameras[1].capture, *LANE, "--rate", 10, lane=right.lane):
+                    lanes.later()
                     lanes.interrupt()
                     assert accounted(lanes)["lanes"][1]["restarts"] == 1
 
@@ -80,7 +79,7 @@ def cable(report, camera):
                     usb.unplug()
                     lanes.news(right, "the camera is unplugged")
                     usb.plug()
-                    after = lanes.frameset()
+                    after = lanes.later()
                     lanes.interrupt()
                     accounted(lanes)
         assert [a["number"] > b["number"] for a, b in zip(after["frames"], before["frames"])] == [True, True]
