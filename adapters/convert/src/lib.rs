@@ -13,7 +13,7 @@ mod yuv;
 
 use camlane_core::format::{FrameLayout, LayoutError, PixelFormat};
 use core::fmt;
-use rows::{Luma, Reorder, Thrice, fastest};
+use rows::{Grey, Luma, Reorder, Thrice, fastest};
 use shape::{Channel, Sample, Shape};
 use yuv::Matrix;
 
@@ -147,6 +147,10 @@ pub fn gray8(layout: &FrameLayout, payload: &[u8], colour: Colour) -> Result<Pic
             let frame = Frame::new(layout, payload)?;
             let matrix = Matrix::new(colour);
             frame.picture(Pixels::Gray8(fastest(yuv::ToGrey { frame: &frame, luma, matrix })))
+        }
+        Some(Shape::Rgb(channels)) => {
+            let frame = Frame::new(layout, payload)?;
+            frame.picture(Pixels::Gray8(fastest(Grey { frame: &frame, channels })))
         }
         _ => picture(layout, payload, colour)?,
     };

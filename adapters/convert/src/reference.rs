@@ -162,6 +162,26 @@ fn no_sample_makes_a_sum_wrap(#[values(0, 1, 2, 3, 4)] colour: usize) {
     }
 }
 
+/// Bytes that only change their places keep their values.
+#[rstest]
+fn another_order_of_the_colours_is_exact(#[values(1, 64)] row_align: u32) {
+    for format in formats().filter(|format| matches!(shape(*format), Some(Shape::Rgb(_)))) {
+        for (width, height) in SIZES {
+            let layout = format.layout(width, height, row_align).unwrap();
+            let payload = random(layout.bytes, format.0.into());
+            let frame = Frame::new(&layout, &payload).unwrap();
+            let places = (0..height as usize).flat_map(|y| (0..width as usize).map(move |x| (x, y)));
+            let expected: Vec<_> = places.map(|(x, y)| pixel(&frame, Colour::default(), x, y)).collect();
+            for (convert, order) in [(rgb8 as fn(_, _, _) -> _, Order::Rgb), (bgr8, Order::Bgr)] {
+                let found = bytes(convert(&layout, &payload, Colour::default()).unwrap().pixels);
+                let expected =
+                    expected.iter().map(|colours| order.arrange(*colours)).collect::<Vec<_>>().concat();
+                assert_eq!(found, expected, "{} {width}x{height} by {row_align}", format.name());
+            }
+        }
+    }
+}
+
 /// Deep grey keeps its sixteen bits exactly.
 #[rstest]
 fn deep_grey_is_exact(#[values(0, 1, 2, 3, 4)] colour: usize) {
@@ -201,7 +221,10 @@ fn every_processor_gets_the_same_bytes(#[values(5, 64, 131)] width: u32) {
                 same(|| yuv::ToColours { frame, channels, matrix: matrix(), order: Order::Bgr });
                 same(|| yuv::ToGrey { frame, luma: channels[0], matrix: matrix() });
             }
-            Shape::Rgb(channels) => same(|| rows::Reorder { frame, channels }),
+            Shape::Rgb(channels) => {
+                same(|| rows::Reorder { frame, channels });
+                same(|| rows::Grey { frame, channels });
+            }
             Shape::Mono { sample, bayer: Some(first_red) } => {
                 let (bits, order) = (sample.bits(), Order::Rgb);
                 same(|| bayer::ToColours { frame, sample, first_red, bits, order });

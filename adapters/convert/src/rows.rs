@@ -109,6 +109,22 @@ pub(crate) fn append(out: &mut Vec<u8>, count: usize, first: &Bytes, second: &By
     out.extend_from_slice(&pixels[..3 * count.min(BLOCK)]);
 }
 
+/// Calls a function with the places of three colours in a pixel of 3 or 4 bytes as constants: then the compiler moves them
+/// by shuffles of whole vectors.
+macro_rules! by_place {
+    ($channels:expr, $pixels:ident($($argument:expr),*), $others:expr) => {
+        match ($channels[0].step, $channels.map(|channel| channel.first)) {
+            (3, [0, 1, 2]) => $pixels::<3, 0, 1, 2>($($argument),*),
+            (3, [2, 1, 0]) => $pixels::<3, 2, 1, 0>($($argument),*),
+            (4, [0, 1, 2]) => $pixels::<4, 0, 1, 2>($($argument),*),
+            (4, [2, 1, 0]) => $pixels::<4, 2, 1, 0>($($argument),*),
+            (4, [1, 2, 3]) => $pixels::<4, 1, 2, 3>($($argument),*),
+            (4, [3, 2, 1]) => $pixels::<4, 3, 2, 1>($($argument),*),
+            _ => $others,
+        }
+    };
+}
+
 /// Makes RGB or BGR of three channels in any other order.
 pub(crate) struct Reorder<'a> {
     pub(crate) frame: &'a Frame<'a>,
@@ -120,6 +136,14 @@ impl Work for Reorder<'_> {
 
     #[inline(always)]
     fn run(self) -> Vec<u8> {
+        let Self { frame, channels } = self;
+        by_place!(channels, reorder(frame, channels[0]), self.by_lines())
+    }
+}
+
+impl Reorder<'_> {
+    #[inline(always)]
+    fn by_lines(self) -> Vec<u8> {
         let Self { frame, channels } = self;
         let (width, height) = frame.size();
         let mut out = Vec::with_capacity(width * height * 3);
@@ -139,7 +163,63 @@ impl Work for Reorder<'_> {
     }
 }
 
-/// Makes grey of packed RGB: weighs red, green and blue as BT.601 does.
+#[inline(always)]
+fn reorder<const STEP: usize, const A: usize, const B: usize, const C: usize>(
+    frame: &Frame<'_>,
+    channel: Channel,
+) -> Vec<u8> {
+    let (width, height) = frame.size();
+    let mut out = vec![0; width * height * 3];
+    for (y, into) in out.chunks_exact_mut(3 * width).enumerate() {
+        let row = frame.channel(channel, y).as_chunks::<STEP>().0;
+        for (into, pixel) in into.as_chunks_mut::<3>().0.iter_mut().zip(row) {
+            *into = [pixel[A], pixel[B], pixel[C]];
+        }
+    }
+    out
+}
+
+/// Makes grey of red, green and blue that lie in any order.
+pub(crate) struct Grey<'a> {
+    pub(crate) frame: &'a Frame<'a>,
+    pub(crate) channels: [Channel; 3],
+}
+
+impl Work for Grey<'_> {
+    type Result = Vec<u8>;
+
+    #[inline(always)]
+    fn run(self) -> Vec<u8> {
+        let Self { frame, channels } = self;
+        by_place!(channels, grey(frame, channels[0]), Luma(&Reorder { frame, channels }.by_lines()).run())
+    }
+}
+
+#[inline(always)]
+fn grey<const STEP: usize, const A: usize, const B: usize, const C: usize>(
+    frame: &Frame<'_>,
+    channel: Channel,
+) -> Vec<u8> {
+    let (width, height) = frame.size();
+    let mut out = vec![0; width * height];
+    for (y, into) in out.chunks_exact_mut(width).enumerate() {
+        for (grey, pixel) in into.iter_mut().zip(frame.channel(channel, y).as_chunks::<STEP>().0) {
+            *grey = luma([pixel[A], pixel[B], pixel[C]]);
+        }
+    }
+    out
+}
+
+/// Weighs red, green and blue as BT.601 does.
+#[inline(always)]
+fn luma([red, green, blue]: [u8; 3]) -> u8 {
+    // 16 bits after the point of a weight, 8 of a product; a half for rounding, and what three products lose.
+    let weigh = |colour: u8, weight: u32| (((u32::from(colour) << 8) * weight) >> 16) as u16;
+    let sum = weigh(red, 19_595) + weigh(green, 38_470) + weigh(blue, 7_471);
+    ((sum + 129) >> 8) as u8
+}
+
+/// Makes grey of packed RGB.
 pub(crate) struct Luma<'a>(pub(crate) &'a [u8]);
 
 impl Work for Luma<'_> {
@@ -147,14 +227,7 @@ impl Work for Luma<'_> {
 
     #[inline(always)]
     fn run(self) -> Vec<u8> {
-        // 16 bits after the point of a weight, 8 of a product; a half for rounding, and what three products lose.
-        let weigh = |colour: u8, weight: u32| (((u32::from(colour) << 8) * weight) >> 16) as u16;
-        let mut out = vec![0; self.0.len() / 3];
-        for (grey, [red, green, blue]) in out.iter_mut().zip(self.0.as_chunks::<3>().0) {
-            let sum = weigh(*red, 19_595) + weigh(*green, 38_470) + weigh(*blue, 7_471);
-            *grey = ((sum + 129) >> 8) as u8;
-        }
-        out
+        self.0.as_chunks::<3>().0.iter().map(|&colours| luma(colours)).collect()
     }
 }
 

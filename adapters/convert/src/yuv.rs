@@ -145,6 +145,15 @@ impl Work for ToGrey<'_> {
     fn run(self) -> Vec<u8> {
         let Self { frame, luma, matrix } = self;
         let (width, height) = frame.size();
+        if luma.step == 1 {
+            let mut out = vec![0; width * height];
+            for (row, into) in out.chunks_exact_mut(width).enumerate() {
+                for (grey, &y) in into.iter_mut().zip(frame.channel(luma, row)) {
+                    *grey = byte(matrix.light(y, HALF));
+                }
+            }
+            return out;
+        }
         let mut out = Vec::with_capacity(width * height);
         let mut line = Line::new(width);
         for row in 0..height {
