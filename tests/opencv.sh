@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # examples/opencv.cpp with the real OpenCV: built against an installed libcamlane, it publishes a picture and reads it back
-# unchanged, and reads frames of each format that it converts with the colour that was published.
+# unchanged, publishes a video and reads it to its end, and reads frames of each format that it converts with the colour that
+# was published.
 #
 #   tests/opencv.sh            installs Debian's libopencv-dev (large) if it is missing
 #
@@ -8,11 +9,11 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if (($#)); then
-  sed -n '2,7p' "$0" >&2
+  sed -n '2,8p' "$0" >&2
   exit 2
 fi
 
-tests/install-packages.sh c++=g++ make=make pkg-config=pkg-config python3=python3
+tests/install-packages.sh c++=g++ make=make pkg-config=pkg-config python3=python3 ffmpeg=ffmpeg
 if ! pkg-config --exists opencv4; then
   tests/install-packages.sh opencv4.pc=libopencv-dev
 fi
@@ -83,6 +84,19 @@ with running(opencv, "publish", lane, str(out / "in.ppm")):
     expect(pixels(out / "out.ppm") == (width, height, source), "the picture that came back is another")
     info = subprocess.run([camlane, "info", lane], capture_output=True, text=True).stdout
     expect("BGR8" in info, info)
+
+# A video, through cv::VideoCapture as fast as it decodes, for a reader that was there before.
+frames = 20000  # seconds
+subprocess.run(
+    ("ffmpeg", "-v", "error", "-y", "-f", "lavfi", "-i", "color=red:size=64x48", "-frames:v", str(frames), "-c:v", "mjpeg", out / "red.avi"),
+    check=True,
+)
+with subprocess.Popen((opencv, "read", lane), stdout=subprocess.PIPE, text=True) as reader:
+    subprocess.run((opencv, "publish", lane, out / "red.avi"), check=True, timeout=120)
+    said = reader.communicate(timeout=60)[0].splitlines()
+expect(reader.returncode == 0 and said, "the reader did not end with the video")
+expect(said[-1].startswith(f"frame {frames}: 64x48, "), said[-1])
+expect(all("mean B 0.0 G 0.0 R 254.0" in line for line in said), said[0])
 
 # The same red in every format that the example converts, in padded rows.
 reds = {

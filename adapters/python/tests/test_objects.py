@@ -130,6 +130,34 @@ def test_a_flush_begins_at_any_byte_and_ends_inside(file):
         window.flush(0, 3 * PAGE + 1)
 
 
+# A program of the old kind: text and an encoded picture in a page of a file, in both directions.
+OPENCV = """
+import mmap, os, sys
+import cv2, numpy as np
+path, length = sys.argv[1], int(sys.argv[2])
+fd = os.open(path, os.O_RDWR)
+page = mmap.mmap(fd, mmap.PAGESIZE, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
+assert page[:3] == b"abc"
+picture = cv2.imdecode(np.frombuffer(page[3 : 3 + length], np.uint8), cv2.IMREAD_UNCHANGED)
+answer = cv2.imencode(".bmp", 255 - picture)[1].tobytes()
+page[3 : 3 + len(answer)] = answer
+print(len(answer))
+"""
+
+
+def test_an_encoded_picture_goes_to_opencv_and_back(file, start):
+    cv2 = pytest.importorskip("cv2")
+    picture = np.random.default_rng(1).integers(0, 256, (30, 20, 3), np.uint8)
+    encoded = cv2.imencode(".bmp", picture)[1].tobytes()
+    with camlane.Window(file, PAGE, create=0o600) as window:
+        window.write(b"abc")
+        window.write(encoded)
+        status, said, errors = start(OPENCV, file, str(len(encoded))).end()
+        assert status == 0, errors
+        answer = np.frombuffer(window[3 : 3 + int(said)], np.uint8)
+        assert (cv2.imdecode(answer, cv2.IMREAD_UNCHANGED) == 255 - picture).all()
+
+
 def test_nothing_can_be_mapped_is_said_and_not_guessed(file):
     with open(file, "wb"):
         pass
