@@ -315,6 +315,47 @@ fn no_file_knows_the_machine_it_was_written_on() {
     assert!(looked_at > 50, "only {looked_at} files were looked at");
 }
 
+/// Tells whether a page means this function: `...` stands for what it left out.
+fn is_meant(name: &str, function: &str) -> bool {
+    let mut parts = name.split("...");
+    let Some(mut rest) = function.strip_prefix(parts.next().unwrap_or_default()) else { return false };
+    let mut ends = rest.is_empty();
+    for part in parts {
+        let Some(at) = rest.rfind(part) else { return false };
+        rest = &rest[at + part.len()..];
+        ends = part.is_empty() || rest.is_empty();
+    }
+    ends
+}
+
+#[test]
+fn every_test_that_the_page_of_old_programs_names_is_there() {
+    let sources = ["core", "adapters", "tests"].map(files).concat();
+    let sources: String = sources.iter().filter(|path| is_rust(path)).map(|path| read(path)).collect();
+    let functions: Vec<&str> = sources.split("fn ").filter_map(|rest| words(rest).next()).collect();
+    let page = read(Path::new("adapters/posix/LEGACY.md"));
+    let quoted = page.split('`').skip(1).step_by(2).filter_map(|quoted| quoted.split("::").next());
+    let tests: Vec<&str> =
+        quoted.filter(|name| name.matches('_').count() > 2 || name.ends_with("_...")).collect();
+    assert!(tests.len() > 80, "{tests:?}");
+    for name in tests {
+        assert!(functions.iter().any(|function| is_meant(name, function)), "there is no test {name}");
+    }
+}
+
+#[rstest]
+#[case::whole("a_test", "a_test", true)]
+#[case::of_another_end("a_test", "a_test_of", false)]
+#[case::of_another_begin("a_test", "not_a_test", false)]
+#[case::without_its_end("a_...", "a_test", true)]
+#[case::without_its_begin("..._test", "a_test", true)]
+#[case::without_its_middle("a_..._of", "a_test_of", true)]
+#[case::of_another_middle("a_..._of", "a_test_if", false)]
+#[case::of_another_end_yet("..._tes", "a_test", false)]
+fn a_test_is_known_by_a_part_of_its_name(#[case] name: &str, #[case] function: &str, #[case] meant: bool) {
+    assert_eq!(is_meant(name, function), meant);
+}
+
 #[rstest]
 #[case::listed("camlane", json!({"name": "libc", "kind": null}), true)]
 #[case::not_listed("camlane", json!({"name": "tokio", "kind": null}), false)]
