@@ -203,6 +203,7 @@ impl<'a> Consumer<'a> {
     }
 
     /// Accounts for a pinned frame, or lets go of one that lies a whole lap of numbers behind what was delivered.
+    #[inline(always)]
     fn deliver<'c>(&'c self, pinned: Pinned<'c>) -> Option<Frame<'c>> {
         let (number, cursor) = (pinned.number, self.cursor.get());
         if self.started.get() && number <= cursor {
@@ -223,6 +224,7 @@ impl<'a> Consumer<'a> {
 
     /// Pins the newest frame. `latest_slot` runs ahead of `latest` for a moment, which lasts if the producer is stopped or
     /// killed then; the ring does not.
+    #[inline(always)]
     fn pin_latest(&self, latest: Place) -> Result<Option<Pinned<'_>>, ReadError> {
         if latest.slot < self.region.shape().slots()
             && let Some(pinned) = self.try_pin(latest)?
@@ -233,6 +235,7 @@ impl<'a> Consumer<'a> {
     }
 
     /// Pins a frame, if it is still there.
+    #[inline(always)]
     fn try_pin(&self, Place { number, slot }: Place) -> Result<Option<Pinned<'_>>, ReadError> {
         let shape = self.region.shape();
         let pins = shape.pins() as usize;

@@ -317,6 +317,7 @@ impl Attachment {
     }
 
     /// Reads one frame by `read` and lets it live as long as the attachment does.
+    #[inline(always)]
     pub(crate) fn take(
         self: &Arc<Self>,
         read: impl for<'c> FnOnce(&'c core::Consumer<'static>) -> Result<Option<core::Frame<'c>>, ReadError>,

@@ -255,23 +255,24 @@ impl Consumer {
     /// [`Error::Read`] if this consumer holds all frames it may, or the producer was faster at every try;
     /// [`Error::Forked`].
     pub fn try_next(&mut self) -> Result<Option<Frame>, Error> {
-        // Handed on as they are: a frame with all that it says about itself is worth not to be moved more than once.
         match self.read() {
-            Ok(None) => {}
-            done => return done,
+            Ok(None) => self.look_again(),
+            done => done,
         }
+    }
+
+    /// What else there is to look at when the first look finds nothing.
+    fn look_again(&mut self) -> Result<Option<Frame>, Error> {
         if let Some(notifier) = &self.notifier {
             notifier.clear(); // what is published from now on makes it readable again; what was, the next look finds
-            match self.read() {
-                Ok(None) => {}
-                done => return done,
+            if let Some(frame) = self.read()? {
+                return Ok(Some(frame));
             }
         }
         if self.attachment.core().state() != LaneState::Live {
             // It may have published its last between the two looks.
-            match self.read() {
-                Ok(None) => {}
-                done => return done,
+            if let Some(frame) = self.read()? {
+                return Ok(Some(frame));
             }
             if self.follow()? {
                 return self.read();
@@ -289,14 +290,24 @@ impl Consumer {
     /// - [`WaitError::ProducerGone`]: it died. Said as soon as it is noticed, then like `Closed`.
     /// - [`WaitError::Other`]: as [`try_next`](Self::try_next).
     pub fn next(&mut self, timeout: Duration) -> Result<Frame, WaitError> {
-        let mut deadline = None;
+        // Before the look, so that what comes after the look changes it.
+        let bell = self.attachment.core().bell();
+        match self.read() {
+            Ok(Some(frame)) => Ok(frame),
+            Ok(None) => self.wait(bell, timeout),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Waits for the next frame; the first look, after `bell` was read, found none. A frame that is there costs no look at
+    /// the clock.
+    fn wait(&mut self, mut bell: u32, timeout: Duration) -> Result<Frame, WaitError> {
+        let mut found = self.look_again()?;
+        let deadline = Instant::now().checked_add(timeout);
         loop {
-            let bell = self.attachment.core().bell(); // before the look, so that what comes after the look changes it
-            if let Some(frame) = self.try_next()? {
+            if let Some(frame) = found {
                 return Ok(frame);
             }
-            // After the first look: a frame that is there costs no look at the clock.
-            let deadline = *deadline.get_or_insert_with(|| Instant::now().checked_add(timeout));
             let left =
                 deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
             self.check_the_producer(left)?;
@@ -308,6 +319,8 @@ impl Consumer {
             } else {
                 self.doze(bell, left.min(LOOK_AROUND));
             }
+            bell = self.attachment.core().bell();
+            found = self.try_next()?;
         }
     }
 
@@ -398,12 +411,13 @@ impl Consumer {
         Ok(true)
     }
 
+    /// One look. Inlined where frames are handed out, with all that it calls, so that a frame is made where it stays: copies
+    /// would wait for each word that was stored into it just before.
+    #[inline(always)]
     fn read(&mut self) -> Result<Option<Frame>, Error> {
-        let read = match self.options.read {
-            Read::Latest => core::Consumer::latest,
-            Read::Every => core::Consumer::next,
-        };
-        let Some(pinned) = self.attachment.take(read)? else { return Ok(None) };
+        let every = self.options.read == Read::Every;
+        let pinned = self.attachment.take(|core| if every { core.next() } else { core.latest() })?;
+        let Some(pinned) = pinned else { return Ok(None) };
         self.told_gone = false; // in place, a successor goes on in the same memory
         self.totals.delivered += 1;
         self.totals.missed += pinned.missed();

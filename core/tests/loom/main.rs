@@ -3,9 +3,10 @@
 //! `tests/loom.sh` runs this, and `tests/loom.sh mutants` shows that each ordering counts. A case is exhaustive unless
 //! it names a bound of preemptions. Where words carry 1 or 2 bits of a number, every wrap of the 30 bits happens.
 //!
-//! What loom 0.7 does not see: it takes two `SeqCst` fences for a synchronisation, which C++20 does not; it knows no
-//! load that sees a store to come; and where a thread loads a word and then stores to it, loom forgets who loaded it
-//! before. Whatever does that (a seat reclaimed, a lane taken over) is therefore on the main thread, which runs first.
+//! What loom 0.7 does not see: it takes two `SeqCst` fences for a synchronisation, which C++20 does not, and changes threads at
+//! no fence, only at words that both use; it knows no load that sees a store to come; and where a thread loads a word and then
+//! stores to it, loom forgets who loaded it before. Whatever does that (a seat reclaimed, a lane taken over) is therefore
+//! on the main thread, which runs first.
 #![cfg(loom)]
 // Pixels are loom's `UnsafeCell`s, which report every access that no edge orders.
 #![allow(unsafe_code)]

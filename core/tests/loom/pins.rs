@@ -174,6 +174,23 @@ fn a_reader_of_every_frame_misses_none_within_the_history() {
 }
 
 #[test]
+fn a_frame_that_was_told_of_is_there() {
+    explore("told of, and there", 3, None, || {
+        let lane = Lane::new(TIGHT.history(3));
+        let lane = lane.get();
+        let (producer, consumer) = (lane.producer_at(6), lane.consumer(0));
+        drop(consumer.next().expect("it is there"));
+        let reader = thread::spawn(move || {
+            let _ = consumer.bell(); // as whoever waits; and loom changes threads before the bell's store, not at the fence after it
+            let frame = consumer.next().expect("FALSE LOSS");
+            frame.iter().for_each(|frame| lane.look(frame));
+        });
+        let _ = lane.publish(&producer);
+        reader.join().expect("no panic");
+    });
+}
+
+#[test]
 fn a_reader_that_was_overtaken_goes_on_with_the_oldest_frame_that_is_left() {
     explore("overtaken across the wrap", 2, None, || {
         let lane = Lane::new(TIGHT.history(2));

@@ -43,6 +43,8 @@ pub enum Way {
     Streaming,
     /// The consumer sleeps most of a period, then spins.
     Adaptive,
+    /// The consumer never sleeps.
+    Spinning,
     /// The consumer's pages are mapped while it attaches.
     Populated,
 }
@@ -54,6 +56,7 @@ impl fmt::Display for Way {
             Self::Memcpy => "memcpy",
             Self::Streaming => "streaming stores",
             Self::Adaptive => "adaptive wait",
+            Self::Spinning => "never asleep",
             Self::Populated => "populated",
         })
     }

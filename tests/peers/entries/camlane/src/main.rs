@@ -45,8 +45,10 @@ fn consumer(address: &str, place: &Place) -> Result<Reader> {
     if place.job == Job::Rate {
         options = options.read(Read::Every);
     }
-    if place.way == Way::Adaptive {
-        options = options.wait(Wait::Adaptive);
+    match place.way {
+        Way::Adaptive => options = options.wait(Wait::Adaptive),
+        Way::Spinning => options = options.wait(Wait::Spin),
+        _ => {}
     }
     if place.job != Job::Attach || place.way == Way::Populated {
         options = options.populate();
@@ -74,7 +76,7 @@ impl Peer for Named {
             jobs: vec![
                 (Job::Polling, vec![Way::Default]),
                 (Job::Asleep, vec![Way::Default]),
-                (Job::Stream, vec![Way::Default, Way::Adaptive]),
+                (Job::Stream, vec![Way::Default, Way::Adaptive, Way::Spinning]),
                 (Job::Readers, vec![Way::Default]),
                 (Job::Rate, vec![Way::Default, Way::Memcpy, Way::Streaming]),
                 (Job::Attach, vec![Way::Default, Way::Populated]),

@@ -3,7 +3,7 @@
 #![allow(unsafe_code)]
 
 use std::sync::atomic::Ordering::{Acquire, Release};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use camlane_measure::Shared;
@@ -23,12 +23,13 @@ pub(crate) struct End {
     shared: Shared,
     bytes: usize,
     number: u32,
+    /// Consumers sleep, and are woken.
     wakes: bool,
 }
 
 impl End {
     fn new(shared: Shared, place: &Place) -> Self {
-        let wakes = matches!(place.job, Job::Asleep | Job::Stream);
+        let wakes = matches!(place.job, Job::Asleep | Job::Stream) && place.way != Way::Spinning;
         Self { shared, bytes: place.bytes(), number: 0, wakes }
     }
 
@@ -53,7 +54,7 @@ impl Peer for Ring {
             jobs: vec![
                 (Job::Polling, vec![Way::Default]),
                 (Job::Asleep, vec![Way::Default]),
-                (Job::Stream, vec![Way::Default]),
+                (Job::Stream, vec![Way::Default, Way::Spinning]),
                 (Job::Readers, vec![Way::Default]),
                 (Job::Rate, vec![Way::Default, Way::Streaming]),
             ],
@@ -99,7 +100,10 @@ impl Consume for End {
 
     fn wait<T>(&mut self, limit: Duration, look: impl FnOnce(&[u8]) -> T) -> Result<Option<T>> {
         let latest = self.shared.word(LATEST);
-        if latest.load(Acquire) == self.number {
+        if !self.wakes {
+            let end = Instant::now() + limit;
+            while latest.load(Acquire) == self.number && Instant::now() < end {}
+        } else if latest.load(Acquire) == self.number {
             // Woken, changed meanwhile or over: the look tells.
             let _ = futex::wait(latest, futex::Flags::empty(), self.number, Some(&limit.try_into()?));
         }
