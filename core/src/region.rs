@@ -526,7 +526,7 @@ fn prefetch_line_to_write(at: *const u8) {
     // that lack it do nothing here.
     // SAFETY: a hint: it changes nothing, and faults at no address.
     unsafe {
-        core::arch::asm!("prefetchw [{at}]", at = in(reg) at, options(nostack, preserves_flags, readonly))
+        core::arch::asm!("prefetchw [{at}]", at = in(reg) at, options(nostack, preserves_flags, readonly));
     };
 }
 
