@@ -42,7 +42,7 @@ def difference(rows, others):
         same = before.pop(tuple(row[fact] for fact in facts), None)
         skipped = "skipped" in row["detail"]
         if same is None or same["result"] != row["result"] or skipped:
-            text = row["detail"] if row["result"] == "limit" or skipped else row["result"]
+            text = row["detail"] if row["result"] == "limit" or skipped else f"{row['case']}: {row['result']}"
             kinds.setdefault((row["driver"], row["memory"], text), []).append(row)
     lines = [
         f"- {driver}{', ' * bool(memory)}{memory}, in {len(rows)} case{'s' * (len(rows) > 1)}: {text}"
