@@ -87,6 +87,7 @@ with running(opencv, "publish", lane, str(out / "in.ppm")):
 
 # A video, through cv::VideoCapture as fast as it decodes, for a reader that was there before.
 frames = 20000  # seconds
+subprocess.run((camlane, "rm", lane), check=True, stdout=subprocess.DEVNULL)  # what the one before left when it was ended
 subprocess.run(
     ("ffmpeg", "-v", "error", "-y", "-f", "lavfi", "-i", "color=red:size=64x48", "-frames:v", str(frames), "-c:v", "mjpeg", out / "red.avi"),
     check=True,

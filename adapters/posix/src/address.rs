@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::in_place::{self, InPlace};
 use crate::legacy::Key;
 use crate::name::{LaneName, Part};
+use crate::object;
 use crate::shm::{self, Inode};
 
 /// Where a lane is.
@@ -54,6 +55,12 @@ impl Address {
             Place::Socket(_) => None,
             Place::InPlace(place) => place.inode(),
         }
+    }
+
+    /// Tells whether a named lane is being made anew. Only who holds the producer's lock does that, or died over it.
+    pub(crate) fn is_being_made(&self) -> bool {
+        let is_staged = |part| shm::inode_of_name(&object::staged(&self.name.object(part))).is_some();
+        self.place == Place::Shm && (is_staged(Part::Seats) || is_staged(Part::Data))
     }
 
     /// A lane in a file; its name without its ending is the lane's.

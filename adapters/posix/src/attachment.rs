@@ -303,6 +303,11 @@ impl Attachment {
             }
     }
 
+    /// Tells whether a producer lives and this is its lane, not the one before that it is about to replace.
+    pub(crate) fn is_served(&self, address: &Address) -> bool {
+        self.producer_lives() && !address.is_being_made() && !self.may_be_replaced(address)
+    }
+
     /// Tells whether another producer goes on in this memory, after its own was seen dead.
     pub(crate) fn is_continued(&self, address: &Address) -> bool {
         matches!(address.place, Place::InPlace(_)) && self.producer_lives()

@@ -121,7 +121,7 @@ impl ConsumerOptions {
         let attachment = 'open: loop {
             match Attachment::open(&address, &opening) {
                 Err(Error::NoSuchLane { .. }) if waits() => {}
-                Ok(left) if !self.patience.is_zero() && !left.producer_lives() && waits() => {
+                Ok(left) if !self.patience.is_zero() && !left.is_served(&address) && waits() => {
                     // Kept meanwhile: a producer that has begun to make the lane anew has the lock already, but not yet the name.
                     while !left.may_be_replaced(&address) {
                         if left.is_continued(&address) || !waits() {

@@ -76,6 +76,20 @@ fn a_patient_consumer_waits_for_the_producer_that_comes_after_one_that_was_kille
     assert_eq!(consumer.totals().restarts, 0);
 }
 
+#[rstest]
+#[case::its_seats("seats.new")]
+#[case::its_data("data.new")]
+fn a_patient_consumer_does_not_take_what_is_about_to_be_replaced_for_a_living_lane(#[case] part: &str) {
+    let lane = TestLane::new("staged");
+    let _source = source(&lane, options()).unwrap(); // it holds the lock, as one that makes the lane anew
+    std::fs::write(lane.file(part), "").unwrap();
+    let (began, patience) = (Instant::now(), Duration::from_millis(50));
+    ConsumerOptions::new().patience(patience).open(lane.name()).unwrap();
+    assert!(began.elapsed() >= patience);
+    std::fs::remove_file(lane.file(part)).unwrap();
+    ConsumerOptions::new().patience(Duration::MAX).open(lane.name()).unwrap();
+}
+
 #[test]
 fn patience_is_over_when_its_owner_says_so() {
     let lane = TestLane::new("over");
