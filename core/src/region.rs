@@ -358,8 +358,10 @@ impl<'a> Region<'a> {
     }
 
     /// Asks for the line of the planes of a slot that is lent, which readers have had, so that its publish does not wait for
-    /// it. The line before it comes with the slot's own word.
+    /// it. The line before it comes with the slot's own word. And for the page of the moving words, which a camera between
+    /// two frames may have lost; not to write: readers that poll would fetch their line back at once.
     pub(crate) fn prefetch_to_write(&self, slot: usize) {
+        prefetch_line(core::ptr::from_ref(self.live).cast());
         if let Some(descriptor) = self.descriptor(slot) {
             prefetch_line_to_write(core::ptr::from_ref(descriptor).cast::<u8>().wrapping_add(64));
         }

@@ -459,7 +459,7 @@ fn ends_go_to_other_threads_and_frames_are_shared_between_them() {
 
 #[rstest]
 #[case::small_ones_go_round(16, 4)]
-#[case::of_large_ones_the_one_released_last_is_next(8 << 20, 2)]
+#[case::of_large_ones_the_one_released_last_is_next(2 << 20, 2)]
 fn which_slot_is_lent_next_depends_on_its_size(#[case] size: u32, #[case] in_turn: usize) {
     let lane = TestLane::new(Geometry::new(size).seats(1).pins(1).history(1).slots(4));
     let (producer, consumer) = (lane.producer(), lane.consumer(0));

@@ -336,7 +336,15 @@ impl Consumer {
             Wait::Adaptive => {
                 if let Some(plan) = self.pace.plan(limit) {
                     if !plan.sleep.is_zero() {
+                        let began = Instant::now();
                         self.sleep(bell, plan.sleep);
+                        if let Some(late) = began.elapsed().checked_sub(plan.sleep)
+                            && core.bell() == bell
+                        {
+                            self.pace.woke(late);
+                        }
+                        // Brings the way to a frame back into the caches, which others have used meanwhile.
+                        let _ = core.newest();
                     }
                     if spin(core, bell, Instant::now() + plan.spin) {
                         return;

@@ -5,6 +5,7 @@
 #![allow(unsafe_code)]
 
 use std::sync::OnceLock;
+use std::time::Instant;
 
 use camlane_core::FrameLayout;
 
@@ -21,8 +22,8 @@ pub enum CopyKind {
 }
 
 impl CopyKind {
-    /// The kind that is faster for frames of `bytes` bytes on this processor: streaming from twice the second-level
-    /// cache on, where the processor has such stores.
+    /// The kind that is more likely to be faster for frames of `bytes` bytes: streaming from twice the second-level cache on,
+    /// where the processor has such stores. Below, the slot is still in the cache when it is read.
     pub fn for_len(bytes: usize) -> Self {
         static LIMIT: OnceLock<usize> = OnceLock::new();
         let limit = *LIMIT.get_or_init(|| second_level_cache().unwrap_or(1 << 20).saturating_mul(2));
@@ -31,12 +32,22 @@ impl CopyKind {
 }
 
 impl Loan {
-    /// Copies a frame that lies in memory as in the slot, row padding included.
+    /// Copies a frame that lies in memory as in the slot, row padding included. Large ones in the way that was faster of late,
+    /// of which this producer tries both.
     ///
     /// # Errors
     /// [`Error::Size`] if the slot is smaller; nothing was copied.
     pub fn copy_from(&mut self, frame: &[u8]) -> Result<(), Error> {
-        self.copy_from_as(frame, CopyKind::for_len(frame.len()))
+        if CopyKind::for_len(frame.len()) == CopyKind::Cached {
+            return self.copy_from_as(frame, CopyKind::Cached);
+        }
+        let (kind, timed) = self.trial().next();
+        let began = timed.then(Instant::now);
+        self.copy_from_as(frame, kind)?;
+        if let Some(began) = began {
+            self.trial().note(kind, frame.len(), began.elapsed());
+        }
+        Ok(())
     }
 
     /// As [`copy_from`](Self::copy_from), in a way of the caller's choice.

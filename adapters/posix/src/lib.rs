@@ -100,6 +100,7 @@ mod producer;
 mod sealed;
 mod shm;
 mod stream;
+mod trial;
 
 pub use camlane_core as core;
 pub use camlane_core::format;

@@ -6,8 +6,12 @@ use crate::clock;
 
 /// Frames that must agree before anything is planned.
 const ENOUGH: u32 = 8;
-/// What a timer and the scheduler need to wake a thread, with room to spare.
+/// What a timer and the scheduler need to wake a thread, with room to spare, as long as this thread's own is not known; and
+/// for how long a frame may be late that is still spun for.
 const WAKE_UP: u64 = 200_000;
+/// What is added to how late this thread has been, and the most that comes of it.
+const ROOM: u64 = 20_000;
+const LATEST: u64 = 2 * WAKE_UP;
 /// Periods below this are spun through: sleeping costs more than it saves.
 const SHORTEST: u64 = 400_000;
 
@@ -18,6 +22,8 @@ pub(crate) struct Pace {
     period: u64,
     jitter: u64,
     samples: u32,
+    /// How late this thread woke: the most of late.
+    late: Option<u64>,
 }
 
 /// How to spend the time until the next frame.
@@ -50,6 +56,13 @@ impl Pace {
         self.samples = self.samples.saturating_add(1);
     }
 
+    /// Notes how late a timer woke this thread: at once if it is later than before, else little by little.
+    pub(crate) fn woke(&mut self, late: Duration) {
+        let late = u64::try_from(late.as_nanos()).unwrap_or(u64::MAX).min(LATEST);
+        self.late =
+            Some(self.late.map_or(late, |before| late.max(before - before.saturating_sub(late) / 16)));
+    }
+
     /// Plans the wait for the frame after the last one noted. `None`: not regular enough, or overdue by much.
     pub(crate) fn plan(&self, limit: Duration) -> Option<Plan> {
         self.plan_at(clock::monotonic_ns(), limit)
@@ -67,8 +80,9 @@ impl Pace {
         if now >= late {
             return None; // this one is late beyond the usual: sleep until it comes
         }
+        let wake_up = self.late.map_or(WAKE_UP, |late| (late + late / 4 + ROOM).min(LATEST));
         let wake =
-            if self.period < SHORTEST { now } else { due.saturating_sub(slack.saturating_add(WAKE_UP)) };
+            if self.period < SHORTEST { now } else { due.saturating_sub(slack.saturating_add(wake_up)) };
         let sleep = Duration::from_nanos(wake.saturating_sub(now)).min(limit);
         let spin = Duration::from_nanos(late - now).min(limit).saturating_sub(sleep);
         Some(Plan { sleep, spin })
@@ -102,6 +116,21 @@ mod tests {
         let plan = steady(20, 16 * MS).plan_at(20 * 16 * MS + MS, Duration::MAX).unwrap();
         assert!(plan.sleep > Duration::from_millis(14) && plan.sleep < Duration::from_millis(15));
         assert!(plan.spin >= Duration::from_micros(400) && plan.spin < Duration::from_millis(1));
+    }
+
+    #[test]
+    fn who_wakes_on_time_sleeps_longer_and_who_woke_late_wakes_earlier() {
+        let spin = |pace: &Pace| pace.plan_at(20 * 16 * MS + MS, Duration::MAX).unwrap().spin;
+        let mut pace = steady(20, 16 * MS);
+        let unknown = spin(&pace);
+        pace.woke(Duration::from_micros(60));
+        assert!(spin(&pace) + Duration::from_micros(90) < unknown);
+        pace.woke(Duration::from_micros(250));
+        assert!(spin(&pace) > unknown + Duration::from_micros(100));
+        (0..100).for_each(|_| pace.woke(Duration::from_micros(60)));
+        assert!(spin(&pace) + Duration::from_micros(90) < unknown, "it is forgotten");
+        pace.woke(Duration::from_secs(9));
+        assert!(spin(&pace) <= Duration::from_millis(1), "nobody spins for a wake-up that was that late");
     }
 
     #[test]

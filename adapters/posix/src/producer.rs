@@ -26,6 +26,7 @@ use crate::object::Object;
 use crate::options::LaneOptions;
 use crate::pause::{self, PauseReason};
 use crate::sealed::{self, Broker, Claim, Seal, SeatTable, SlotBuffers};
+use crate::trial::Trial;
 use crate::{process, shm};
 
 /// Slots that an owned producer keeps books for.
@@ -70,6 +71,7 @@ struct Shared {
     _seats: SeatMemory,
     /// One list for each slot; none if nobody asked for them.
     dma_bufs: Result<SlotBuffers, Error>,
+    copies: Trial,
 }
 
 /// The producer's view of the seats.
@@ -199,7 +201,13 @@ impl Producer {
             // SAFETY: 1. mapped for writing; 2. the lock keeps other producers out; 3. the seats lie in the same memory.
             let role = unsafe { region.producer_role(seats) };
             let core = Box::new(CoreProducer::take_over(role).map_err(|_| too_many_slots(&shape))?);
-            Shared { core, data: memory, _seats: SeatMemory::InPlace, dma_bufs: Ok(Vec::new()) }
+            Shared {
+                core,
+                data: memory,
+                _seats: SeatMemory::InPlace,
+                dma_bufs: Ok(Vec::new()),
+                copies: Trial::default(),
+            }
         };
         let (region, seats) = (shared.core.region(), shared.core.seats());
         reclaim(seats, &lock);
@@ -416,7 +424,7 @@ impl Shared {
         // for this region.
         let role = unsafe { region.producer_role(core_seats) };
         let core = Box::new(CoreProducer::new(role).map_err(|_| too_many_slots(shape))?);
-        Ok(Self { core, data, _seats: seats, dma_bufs: Ok(Vec::new()) })
+        Ok(Self { core, data, _seats: seats, dma_bufs: Ok(Vec::new()), copies: Trial::default() })
     }
 }
 
@@ -436,6 +444,10 @@ pub struct Loan {
 }
 
 impl Loan {
+    pub(crate) fn trial(&self) -> &Trial {
+        &self.shared.copies
+    }
+
     /// Which slot this is, counted from 0.
     pub fn slot(&self) -> u32 {
         self.inner.slot()

@@ -161,8 +161,11 @@ impl Outlet {
             Self::Lane { producer, meta } => {
                 let before = timer.ticks();
                 let mut loan = producer.loan()?;
-                if let Some(kind) = lane_copy(job) {
-                    loan.copy_from_as(picture, kind)?;
+                match job.fill {
+                    Fill::Nothing => {}
+                    Fill::Cached => loan.copy_from_as(picture, CopyKind::Cached)?,
+                    Fill::Streaming => loan.copy_from_as(picture, CopyKind::Streaming)?,
+                    Fill::Chosen => loan.copy_from(picture)?,
                 }
                 let start = if job.from_loan { before } else { timer.ticks() };
                 loan[..8].copy_from_slice(&start.to_ne_bytes());
@@ -178,14 +181,5 @@ fn raw_copy(job: &Job) -> Option<RawCopy> {
         Fill::Nothing => None,
         Fill::Cached | Fill::Chosen => Some(RawCopy::Libc),
         Fill::Streaming => Some(RawCopy::Streaming),
-    }
-}
-
-fn lane_copy(job: &Job) -> Option<CopyKind> {
-    match job.fill {
-        Fill::Nothing => None,
-        Fill::Cached => Some(CopyKind::Cached),
-        Fill::Streaming => Some(CopyKind::Streaming),
-        Fill::Chosen => Some(CopyKind::for_len(job.size.bytes() as usize)),
     }
 }

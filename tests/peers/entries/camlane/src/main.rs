@@ -36,7 +36,10 @@ fn version() -> &'static str {
 fn producer(address: &str, place: &Place) -> Result<Writer> {
     let (width, height) = place.size.pixels();
     let layout = PixelFormat::BGR8.layout(width, height, 1)?;
-    let options = LaneOptions::for_frames(&layout).seats(place.readers.max(1));
+    let mut options = LaneOptions::for_frames(&layout).seats(place.readers.max(1));
+    if place.job == Job::Rate {
+        options = options.history(2); // as many as may be on their way: what is kept besides falls out of the cache
+    }
     Ok(Writer { producer: Producer::create(address, &options)?, meta: FrameMeta::new(layout) })
 }
 
