@@ -342,9 +342,9 @@ impl Consumer {
                             && core.bell() == bell
                         {
                             self.pace.woke(late);
+                            // Brings the way to a frame back into the caches, which others have used meanwhile.
+                            let _ = core.newest();
                         }
-                        // Brings the way to a frame back into the caches, which others have used meanwhile.
-                        let _ = core.newest();
                     }
                     if spin(core, bell, Instant::now() + plan.spin) {
                         return;
