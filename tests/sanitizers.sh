@@ -128,11 +128,14 @@ END
   # but the sanitizer takes it for a write of all the bytes.
   echo 'race:camlane::sealed::memory::SeatTable' >"$out/threads.supp"
   local sanitized=(env RUSTC_BOOTSTRAP=1 CARGO_PROFILE_DEV_DEBUG=line-tables-only CARGO_TARGET_DIR="$out/threads"
-    RUSTFLAGS=-Zsanitizer=thread "TSAN_OPTIONS=halt_on_error=0 suppressions=$out/threads.supp"
+    RUSTFLAGS=-Zsanitizer=thread "TSAN_OPTIONS=halt_on_error=0 handle_segv=0 handle_sigbus=0 suppressions=$out/threads.supp"
     cargo test -Zbuild-std --no-fail-fast --target "$triple")
   run threads-posix "${sanitized[@]}" -p camlane --lib --tests
-  run threads-lanes "${sanitized[@]}" -p camlane-tests --test named --test sealed --test mixed -- \
-    threads:: waiting:: waiters:: life:: mixed a_ --skip faults --skip strace
+  # Not those that count mappings, of which the sanitizer makes some, that start threads in a forked child, which it refuses, or
+  # that need thousands of threads, which are slow with it.
+  run threads-lanes "${sanitized[@]}" -p camlane-tests --test named --test sealed -- threads:: waiting:: waiters:: life:: \
+    --skip leave --skip child --skip two_thousand
+  run threads-mixed "${sanitized[@]}" -p camlane-tests --test mixed
 }
 
 miri() {
@@ -147,8 +150,9 @@ miri() {
   local sysroot
   sysroot=$(cargo "+$toolchain" miri setup --print-sysroot)
   planted dangling 'Undefined Behavior' rustup run "$toolchain" miri --sysroot "$sysroot" --edition 2024 "$out/planted/dangling.rs"
-  # The tests that repeat something ten thousand times would take hours.
-  run miri-core env -u CARGO_PROFILE_DEV_OPT_LEVEL CARGO_TARGET_DIR="$out/miri" cargo "+$toolchain" miri test -p camlane-core \
+  # The tests that repeat something ten thousand times would take hours; of what proptest makes up, a few. It looks for its file.
+  run miri-core env -u CARGO_PROFILE_DEV_OPT_LEVEL CARGO_TARGET_DIR="$out/miri" PROPTEST_CASES=4 \
+    MIRIFLAGS=-Zmiri-disable-isolation cargo "+$toolchain" miri test --no-fail-fast -p camlane-core \
     --lib --test lane --test publish --test seats --test observer --test takeover --test wrap --test objects
 }
 
