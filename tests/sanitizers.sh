@@ -81,8 +81,9 @@ END
   # memory, of which it reserves terabytes.
   ASAN_OPTIONS+=:handle_segv=0:handle_sigbus=0:detect_leaks=0 run address-processes "${sanitized[@]}" --no-fail-fast \
     -p camlane-tests --lib --test golden --test mixed --test named --test sealed -- \
-    --skip faults:: --skip surroundings:: --skip leave_descriptors_and_mappings
-  c_programs address CAMLANE_CFLAGS="-g -fsanitize=address,undefined -fno-sanitize-recover=all"
+    --skip faults:: --skip surroundings:: --skip leave
+  # Not the program that closes the library while its lane is open, which nobody refers to then.
+  c_programs address CAMLANE_CFLAGS="-g -fsanitize=address,undefined -fno-sanitize-recover=all" --skip while_a_lane_is_open
 }
 
 c_programs() { # name, variable, options of the tests...
