@@ -87,16 +87,21 @@ run() { # name, cargo's arguments...
 whole() { # processor
   choose "$1"
   say "$1: $compiler; ${emulator:-runs here natively}"
-  local attacks=(--test named)
-  if [[ -n $emulator ]]; then attacks=(); fi
+  # qemu's user mode has neither process_vm_readv(2) nor futex_waitv(2), without which these have nothing to test.
+  local attacks=(--test named) lacking=()
+  if [[ -n $emulator ]]; then
+    attacks=()
+    lacking=(--skip a_changed_word --skip it_is_the_system_that_copies --skip the_system_copies)
+  fi
   cargo test --quiet "${arguments[@]}" "${test_of[@]}" --bins --no-run
   # `sealed` and `seats` are tests of the adapter and of camlane-tests or core.
   CAMLANE_PEER="$emulator $CARGO_TARGET_DIR/$triple/debug/peer" run "$1" "${test_of[@]}" --lib "${core[@]}" \
-    --test frameset --test golden --test mixed "${attacks[@]}" -- --skip faults:: --skip surroundings::
+    --test frameset --test golden --test mixed "${attacks[@]}" -- --skip faults:: --skip surroundings:: "${lacking[@]}"
   if [[ -z $emulator ]]; then
     run "$1-sealed" "${test_of[@]}" --test sealed -- --skip faults::
   else
-    run "$1-sealed" "${test_of[@]}" --test sealed -- --exact $(sed -n 's/^fn \([a-z_0-9]*\)() {$/\1/p' adapters/posix/tests/sealed.rs)
+    run "$1-sealed" "${test_of[@]}" --test sealed -- --exact \
+      $(sed -n '/may_still_observe/d; s/^fn \([a-z_0-9]*\)() {$/\1/p' adapters/posix/tests/sealed.rs)
   fi
 }
 
