@@ -74,7 +74,7 @@ impl Peer for Named {
             limit: false,
             copies: false,
             readers: 64,
-            setup: "named lane, a seat per reader, Read::Latest (Read::Every for the rate), pages populated"
+            setup: "named lane, a seat per reader, Read::Latest (Read::Every and a history of 2 for the rate), pages populated"
                 .into(),
             jobs: vec![
                 (Job::Polling, vec![Way::Default]),
