@@ -294,9 +294,11 @@ impl<'a> Region<'a> {
     /// [`AttachError::Checksum`] if the record was damaged.
     #[cfg(not(loom))]
     pub fn info(&self) -> Result<LaneInfo, AttachError> {
-        let end = NonNull::from(self.live).cast::<u8>();
-        // SAFETY: Info follows Live in every region: HEADER_LEN bytes are mapped.
-        let base = unsafe { end.add(size_of::<Live>()) };
+        // From the payload, whose pointer may reach all of DATA: one made from the reference to the words before this record
+        // may reach those alone. (Miri said so.)
+        let back = self.shape.payload_off as usize - (HEADER_LEN - size_of::<Info>());
+        // SAFETY: Info lies in every region, before the payload, and HEADER_LEN bytes are mapped.
+        let base = unsafe { self.payload.sub(back) };
         // SAFETY: as above; the record is immutable by protocol and is read by atomic loads in any case.
         let memory = unsafe { Memory::from_raw(base, size_of::<Info>()) };
         let mut bytes = [0; size_of::<Info>()];
