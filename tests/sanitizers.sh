@@ -155,7 +155,7 @@ miri() {
   run miri-core env -u CARGO_PROFILE_DEV_OPT_LEVEL CARGO_TARGET_DIR="$out/miri" PROPTEST_CASES=4 \
     MIRIFLAGS=-Zmiri-disable-isolation cargo "+$toolchain" miri test --no-fail-fast -p camlane-core \
     --lib --test lane --test publish --test seats --test observer --test takeover --test wrap --test objects -- \
-    --skip thousands --skip large
+    --skip thousands --skip large --skip while_a_producer_runs
 }
 
 case "${1:-}" in
