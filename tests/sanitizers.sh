@@ -151,7 +151,8 @@ miri() {
   local sysroot
   sysroot=$(cargo "+$toolchain" miri setup --print-sysroot)
   planted dangling 'Undefined Behavior' rustup run "$toolchain" miri --sysroot "$sysroot" --edition 2024 "$out/planted/dangling.rs"
-  # The tests that repeat something ten thousand times, and those of taking over, would take hours; of what proptest makes up, a few. It looks for its file.
+  # The tests that repeat something ten thousand times, and those of taking over, would take hours; of what proptest makes up, it
+  # gets a few, and proptest looks for a file.
   run miri-core env -u CARGO_PROFILE_DEV_OPT_LEVEL CARGO_TARGET_DIR="$out/miri" PROPTEST_CASES=4 \
     MIRIFLAGS=-Zmiri-disable-isolation cargo "+$toolchain" miri test --no-fail-fast -p camlane-core \
     --lib --test lane --test publish --test seats --test observer --test wrap --test objects -- \
