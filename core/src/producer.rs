@@ -226,7 +226,7 @@ impl<'a, const SLOTS: usize> Producer<'a, SLOTS> {
             return Err(LoanError { slots: 0 });
         };
         descriptor.word.store(SlotWord::WRITING.bits(), Relaxed);
-        self.region.prefetch_to_write(slot.into());
+        self.region.prefetch_live();
         fence(Release); // (B) an observer that sees a byte written from here on sees WRITING or later
         Ok(Loan { region: &self.region, writing: Writing { slot, word: &descriptor.word, state } })
     }

@@ -295,7 +295,7 @@ impl<'a> Region<'a> {
     #[cfg(not(loom))]
     pub fn info(&self) -> Result<LaneInfo, AttachError> {
         // From the payload, whose pointer may reach all of DATA: one made from the reference to the words before this record
-        // may reach those alone. (Miri said so.)
+        // may reach those alone.
         let back = self.shape.payload_off as usize - (HEADER_LEN - size_of::<Info>());
         // SAFETY: Info lies in every region, before the payload, and HEADER_LEN bytes are mapped.
         let base = unsafe { self.payload.sub(back) };
@@ -359,14 +359,10 @@ impl<'a> Region<'a> {
         }
     }
 
-    /// Asks for the line of the planes of a slot that is lent, which readers have had, so that its publish does not wait for
-    /// it. The line before it comes with the slot's own word. And for the page of the moving words, which a camera between
-    /// two frames may have lost; not to write: readers that poll would fetch their line back at once.
-    pub(crate) fn prefetch_to_write(&self, slot: usize) {
+    /// Asks for the words that move, which a camera may have lost from its caches since its last publish. To read: readers
+    /// that poll would fetch their line back at once.
+    pub(crate) fn prefetch_live(&self) {
         prefetch_line(core::ptr::from_ref(self.live).cast());
-        if let Some(descriptor) = self.descriptor(slot) {
-            prefetch_line_to_write(core::ptr::from_ref(descriptor).cast::<u8>().wrapping_add(64));
-        }
     }
 
     /// The pixels of a pinned frame.
@@ -524,24 +520,6 @@ fn prefetch_line(at: *const u8) {
     unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
 }
 
-#[cfg(all(target_arch = "x86_64", not(any(loom, miri))))]
-fn prefetch_line_to_write(at: *const u8) {
-    // Not `_mm_prefetch`, which is a hint to read unless this program is compiled for processors that all have this one. Those
-    // that lack it do nothing here.
-    // SAFETY: a hint: it changes nothing, and faults at no address.
-    unsafe {
-        core::arch::asm!("prefetchw [{at}]", at = in(reg) at, options(nostack, preserves_flags, readonly));
-    };
-}
-
-#[cfg(all(target_arch = "aarch64", not(any(loom, miri))))]
-fn prefetch_line_to_write(at: *const u8) {
-    // SAFETY: a hint: it changes nothing, and faults at no address.
-    unsafe {
-        core::arch::asm!("prfm pstl1keep, [{at}]", at = in(reg) at, options(nostack, preserves_flags, readonly))
-    };
-}
-
 #[cfg(all(target_arch = "aarch64", not(any(loom, miri))))]
 fn prefetch_line(at: *const u8) {
     // SAFETY: a hint: it reads nothing, and faults at no address.
@@ -552,9 +530,6 @@ fn prefetch_line(at: *const u8) {
 
 #[cfg(any(loom, miri, not(any(target_arch = "x86_64", target_arch = "aarch64"))))]
 const fn prefetch_line(_at: *const u8) {}
-
-#[cfg(any(loom, miri, not(any(target_arch = "x86_64", target_arch = "aarch64"))))]
-const fn prefetch_line_to_write(_at: *const u8) {}
 
 fn copy_words(start: NonNull<u8>, into: &mut [u8]) {
     let load = |index: usize| {

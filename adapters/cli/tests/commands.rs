@@ -300,6 +300,14 @@ fn a_watcher_follows_a_producer_that_was_killed() {
     assert_eq!(reader.json_until(|line| line["event"] == "summary")["restarts"], 1);
 }
 
+/// Waits until a reader sits in a lane.
+fn wait_for_reader(lane: &Lane, reader: &Running) {
+    let until = Instant::now() + Duration::from_secs(60);
+    while json(&["info", &lane.0])["consumers"][0]["pid"] != value!(reader.pid()) {
+        assert!(Instant::now() < until, "the reader does not come");
+    }
+}
+
 #[test]
 fn a_watcher_with_a_time_out_begins_with_the_producer_after_one_that_was_killed() {
     let lane = Lane::new("patient");
@@ -308,10 +316,7 @@ fn a_watcher_with_a_time_out_begins_with_the_producer_after_one_that_was_killed(
     first.signal(Signal::SIGKILL);
     drop(first);
     let mut reader = lane.watch(&[]);
-    let until = Instant::now() + Duration::from_secs(60);
-    while json(&["info", &lane.0])["consumers"][0]["pid"] != value!(reader.pid()) {
-        assert!(Instant::now() < until, "the watcher does not come");
-    }
+    wait_for_reader(&lane, &reader);
     let _second = lane.publish("pattern:80x48,GRAY8,200", &[]);
     let next = reader.next_json();
     assert_eq!(
@@ -327,10 +332,7 @@ fn a_watcher_that_waits_for_a_producer_can_be_interrupted() {
     first.signal(Signal::SIGKILL);
     drop(first);
     let reader = lane.watch(&[]);
-    let until = Instant::now() + Duration::from_secs(60);
-    while json(&["info", &lane.0])["consumers"][0]["pid"] != value!(reader.pid()) {
-        assert!(Instant::now() < until, "the watcher does not come");
-    }
+    wait_for_reader(&lane, &reader);
     reader.signal(Signal::SIGINT);
     let (status, out, errors) = reader.finish();
     assert_eq!((status.code(), text(&out).as_str(), errors.as_str()), (Some(0), "", ""));

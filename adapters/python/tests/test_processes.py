@@ -89,7 +89,7 @@ def test_a_child_opens_the_lane_by_its_name(name, method):
 
 
 # The thread gets the interpreter only when the main thread lets go of it: while it waits for a frame.
-WAITER = """
+INTERRUPTER = """
 import asyncio, os, signal, sys, threading, camlane
 sys.setswitchinterval(1000)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a shell started in the background
@@ -97,9 +97,13 @@ begun = threading.Event()
 def interrupt():
     begun.wait()
     os.kill(os.getpid(), signal.SIGINT)
+thread = threading.Thread(target=interrupt)
+thread.start()
+"""
+
+
+WAITER = INTERRUPTER + """
 with camlane.open(sys.argv[1], wait=sys.argv[2]) as lane:
-    thread = threading.Thread(target=interrupt)
-    thread.start()
     try:
         if sys.argv[3] != "async":
             begun.set()
@@ -120,16 +124,7 @@ with camlane.open(sys.argv[1], wait=sys.argv[2]) as lane:
 """
 
 
-OPENER = """
-import os, signal, sys, threading, camlane
-sys.setswitchinterval(1000)
-signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a shell started in the background
-begun = threading.Event()
-def interrupt():
-    begun.wait()
-    os.kill(os.getpid(), signal.SIGINT)
-thread = threading.Thread(target=interrupt)
-thread.start()
+OPENER = INTERRUPTER + """
 try:
     begun.set()
     camlane.open(sys.argv[1], patience=600)
