@@ -18,7 +18,12 @@ called_in=$PWD
 cd "$(dirname "$0")/.."
 machine=$(realpath -m "${CAMERA_MACHINE:-target/vm}")
 
+say() { # what takes a while
+  echo "camera: $*" >&2
+}
+
 fetch() {
+  say "packages and kernel, if they are not here"
   tests/install-packages.sh busybox=busybox-static cpio=cpio zstd=zstd xz=xz-utils modprobe=kmod v4l2-ctl=v4l-utils
   tests/camera/install-qemu.sh
   mkdir -p "$machine"
@@ -29,8 +34,10 @@ fetch_for_suites() {
   fetch
   tests/install-packages.sh ffmpeg=ffmpeg python3=python3
   tests/real-data.sh >/dev/null
+  say "pictures"
   python3 tests/camera/formats.py "$machine/pictures"
   if [[ " $* " == *" loopback "* ]]; then
+    say "v4l2loopback"
     tests/camera/v4l2loopback.sh "$machine"
   fi
   if [[ " $* " == *" clients "* ]]; then
@@ -41,6 +48,7 @@ fetch_for_suites() {
     fi
     export CAMERA_OPENCV=$machine/opencv
   fi
+  say "building"
   if [[ " $* " == *" crate "* ]]; then
     CAMERA_TESTS=$(cargo test --package camlane-tests --package camlane-cli --test camera --no-run 2>&1 |
       sed -n "s|^ *Executable \([^ ]*\) (\(.*\))\$|\1=$PWD/\2|p" | xargs)
@@ -70,6 +78,7 @@ suites() { # short|long SUITE...
 
 in_one_machine() { # short|long SUITE...
   local code=0
+  say "a machine for ${*:2}"
   tests/camera/boot.sh "$machine" python3 tests/camera/suites.py "$@" || code=$?
   mkdir -p "$machine/results"
   cp "$machine"/out/*.tsv "$machine/results/" || true # a machine that died may have left none

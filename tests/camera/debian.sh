@@ -18,7 +18,7 @@ mkdir -p "$state"/{lists,cache/archives}/partial
 echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" >"$state/sources.list"
 ours=(-qq -o Dir::Etc::sourcelist="$state/sources.list" -o Dir::Etc::sourceparts=/nonexistent
   -o Dir::State::Lists="$state/lists" -o Dir::State::status="$state/status" -o Dir::Cache="$state/cache"
-  -o Acquire::Languages=none -o Acquire::Retries=3 -o APT::Sandbox::User=root
+  -o Acquire::Languages=none -o Acquire::Retries=3 -o Acquire::http::Timeout=30 -o APT::Sandbox::User=root
   -o APT::Architecture="$processor" -o APT::Architectures="$processor")
 apt-get "${ours[@]}" update
 
