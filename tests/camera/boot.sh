@@ -54,15 +54,15 @@ start() {
 }
 
 stop() {
-  kill "$machine" 2>/dev/null || true
+  kill -KILL "$machine" 2>/dev/null || true # one that hangs may not listen
   wait "$machine" || true
 }
 trap 'told "ended by a signal"; stop; rm -rf "$job"; exit 130' INT TERM
 
-# Waits until a file is there, the machine has ended, or the time is over, which alone is a failure.
-await() { # FILE SECONDS
-  local end=$((SECONDS + $2))
-  until [[ -e $1 ]] || ! kill -0 "$machine" 2>/dev/null; do
+# Waits until a command says yes or the machine has ended; fails if the time is over before.
+await() { # SECONDS COMMAND...
+  local end=$((SECONDS + $1))
+  until "${@:2}" || ! kill -0 "$machine" 2>/dev/null; do
     ((SECONDS < end)) || return 1
     sleep 0.2
   done
@@ -71,7 +71,7 @@ await() { # FILE SECONDS
 for try in 1 2 3; do
   start
   began=$SECONDS
-  if await "$job/begun" "${CAMERA_BOOT:-120}"; then
+  if await "${CAMERA_BOOT:-120}" test -e "$job/begun"; then
     echo "boot: the machine was up after $((SECONDS - began)) s" >&2
     break
   fi
@@ -80,9 +80,7 @@ for try in 1 2 3; do
 done
 tail -q -s 0.2 -n +1 --pid=$machine -f "$job/stdout" &
 tail -q -s 0.2 -n +1 --pid=$machine -f "$job/stderr" >&2 &
-if ! await "$job/no such file" "${CAMERA_TIMEOUT:-300}"; then
-  stop
-fi
+await "${CAMERA_TIMEOUT:-300}" false || stop
 wait
 
 if [[ -s $job/wire ]]; then # from a machine that slept, which had no folder of ours after that: see away.py
@@ -92,7 +90,7 @@ rm -rf "$folder/out"
 mv "$job/out" "$folder/out"
 cp "$job/console" "$folder/console.log"
 if [[ ! -s $job/code ]]; then
-  told "the machine ended before the command did"
+  told "the machine ended, or its time was over, before the command did"
   exit 125
 fi
 exit "$(<"$job/code")"

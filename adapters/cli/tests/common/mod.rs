@@ -5,10 +5,15 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
+
+/// How long to wait for what should happen soon: the machine may be emulated, and its host busy.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The program with arguments, nothing inherited that could change what it says.
 pub(crate) fn camlane(arguments: &[&str]) -> Command {
@@ -81,7 +86,15 @@ pub(crate) fn objects(lane: &str) -> Vec<String> {
 pub(crate) struct Running {
     child: Child,
     lines: Option<BufReader<ChildStdout>>,
-    errors: Option<std::thread::JoinHandle<String>>,
+    said: Arc<Said>,
+    ear: Option<std::thread::JoinHandle<()>>,
+}
+
+/// What a program has written on standard error so far.
+#[derive(Default)]
+struct Said {
+    text: Mutex<String>,
+    more: Condvar,
 }
 
 impl Running {
@@ -90,15 +103,29 @@ impl Running {
         let mut child = command.spawn().unwrap();
         let lines = child.stdout.take().map(BufReader::new);
         let mut errors = BufReader::new(child.stderr.take().unwrap());
-        let mut said = String::new();
+        let mut first = String::new();
         if says {
-            errors.read_line(&mut said).unwrap();
+            errors.read_line(&mut first).unwrap();
         }
-        let errors = std::thread::spawn(move || {
-            errors.read_to_string(&mut said).unwrap();
-            said
+        let said = Arc::new(Said { text: Mutex::new(first), more: Condvar::new() });
+        let ear = std::thread::spawn({
+            let said = Arc::clone(&said);
+            move || {
+                for line in errors.lines() {
+                    *said.text.lock().unwrap() += &(line.unwrap() + "\n");
+                    said.more.notify_all();
+                }
+            }
         });
-        Self { child, lines, errors: Some(errors) }
+        Self { child, lines, said, ear: Some(ear) }
+    }
+
+    /// Waits until it has written something on standard error.
+    pub(crate) fn says(&self, what: &str) {
+        let text = self.said.text.lock().unwrap();
+        let (text, waited) =
+            self.said.more.wait_timeout_while(text, PATIENCE, |text| !text.contains(what)).unwrap();
+        assert!(!waited.timed_out(), "it did not say {what:?}, but: {text}");
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -122,11 +149,13 @@ impl Running {
 
     /// Reads lines until one is as wanted.
     pub(crate) fn json_until(&mut self, mut wanted: impl FnMut(&Value) -> bool) -> Value {
+        let began = Instant::now();
         loop {
             let value = self.next_json();
             if wanted(&value) {
                 return value;
             }
+            assert!(began.elapsed() < PATIENCE, "waited in vain; the last line: {value}");
         }
     }
 
@@ -142,7 +171,8 @@ impl Running {
             lines.read_to_end(&mut out).unwrap();
         }
         let status = self.child.wait().unwrap();
-        (status, out, self.errors.take().unwrap().join().unwrap())
+        self.ear.take().unwrap().join().unwrap();
+        (status, out, std::mem::take(&mut self.said.text.lock().unwrap()))
     }
 }
 
