@@ -7,7 +7,7 @@ import re
 import sys
 from pathlib import Path
 
-OPERATION = re.compile(r"(?:^|::)((?:lane|named)_\w+)")
+OPERATION = re.compile(r"(?:^|::)((?:lane|wide|named)_\w+)")
 
 
 def count(path):

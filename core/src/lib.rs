@@ -73,6 +73,7 @@
 #![cfg_attr(loom, allow(dead_code, unused_imports))]
 
 mod bell;
+mod books;
 mod consumer;
 mod error;
 pub mod format;

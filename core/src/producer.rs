@@ -2,11 +2,12 @@
 //!
 //! Letters in parentheses name the steps of FORMAT.md section 5, where each ordering's partner is written down.
 
-use core::cell::{Cell, RefCell};
+use core::cell::Cell;
 use core::ops::{Deref, DerefMut};
 
-use heapless::{Deque, Vec};
+use heapless::Vec;
 
+use crate::books::{Book, Chain, book};
 use crate::error::{LoanError, PublishError, TakeOverError};
 use crate::layout::Descriptor;
 use crate::meta::FrameMeta;
@@ -26,17 +27,6 @@ pub const DEFAULT_SLOTS: usize = 64;
 /// cache, going round is as fast or faster, and one look serves many loans.
 const NEWEST_FIRST: u32 = if cfg!(loom) { 64 } else { 2 << 20 };
 
-/// A slot's state in the producer's own books. Shared memory repeats it for consumers; it is never read back.
-mod book {
-    pub(super) const FREE: u32 = 0;
-    pub(super) const CLEAN: u32 = 1;
-    pub(super) const WRITING: u32 = 2;
-    pub(super) const READY: u32 = 3;
-    pub(super) const RETIRED: u32 = 4;
-    /// Retired, and seen pinned by the scan that is under way.
-    pub(super) const HELD: u32 = 5;
-}
-
 /// The one end of a lane that writes. `Send`, not `Sync`, not `Clone`; at most `SLOTS` slots.
 ///
 /// Dropping it leaves the lane as a crash would: call [`close`](Self::close) to end the stream.
@@ -52,24 +42,17 @@ mod book {
 pub struct Producer<'a, const SLOTS: usize = DEFAULT_SLOTS> {
     region: Region<'a>,
     seats: Seats<'a>,
-    /// Written by a loan's `Drop` too, which may run on another thread; hence words.
-    states: Vec<Word, SLOTS>,
-    queues: RefCell<Queues<SLOTS>>,
     number: Cell<u64>,
     dropped: Cell<u32>,
     bell: Cell<u32>,
-}
-
-/// Slots in the order in which they changed state.
-#[derive(Debug, Default)]
-struct Queues<const SLOTS: usize> {
     /// The newest H frames, oldest first.
-    ready: Deque<u16, SLOTS>,
-    /// Retired, not seen unpinned since; oldest first.
-    retired: Deque<u16, SLOTS>,
+    ready: Chain,
+    /// Lent, or retired and not seen unpinned since. At first all are here, as if given back.
+    away: Chain,
     /// Seen unpinned after they were retired, so nobody can pin them any more: one scan serves all of them. Those retired
     /// last are at the end.
-    clean: Deque<u16, SLOTS>,
+    clean: Chain,
+    books: Vec<Book, SLOTS>,
 }
 
 impl<'a, const SLOTS: usize> Producer<'a, SLOTS> {
@@ -118,28 +101,26 @@ impl<'a, const SLOTS: usize> Producer<'a, SLOTS> {
         // Short numbers cannot be ordered after a wrap; the 64-bit ones can, and each occurs once.
         found.sort_unstable_by_key(|&(number, ..)| number);
         let newest = found.last().map_or(0, |&(number, ..)| number);
-        let mut queues = this.queues.borrow_mut();
         let mut before: Option<u64> = None;
         for &(number, slot, state) in &found {
             let Some(descriptor) = this.region.descriptor(slot.into()) else { continue };
             let is_recent = |number: u64| number + history > newest;
             let recent = is_recent(number);
-            // `publish` counts the recent ones from their queue: they must be dense.
+            // `publish` counts the recent ones from their chain: they must be dense.
             let follows = before
                 .is_none_or(|before| if is_recent(before) { number == before + 1 } else { number > before });
             before = Some(number);
             if !follows || recent && state != SlotState::Ready {
                 return Err(TakeOverError::Corrupt { slot: slot.into() });
-            } else if recent {
-                this.set(slot, book::READY);
-                let _ = queues.ready.push_back(slot);
+            }
+            let _ = this.away.take(&this.books, slot);
+            if recent {
+                this.put(&this.ready, slot, book::READY);
             } else {
-                this.set(slot, book::RETIRED);
                 descriptor.word.store(SlotWord::retired(Short::of(number)).bits(), Release);
-                let _ = queues.retired.push_back(slot);
+                this.put(&this.away, slot, book::RETIRED);
             }
         }
-        drop(queues);
         this.number.set(newest);
         let live = this.region.live();
         this.dropped.set(live.dropped.load(Relaxed));
@@ -159,14 +140,15 @@ impl<'a, const SLOTS: usize> Producer<'a, SLOTS> {
         if region.shape().is_stream() {
             return Err(TakeOverError::IsAStream);
         }
-        let mut states = Vec::new();
+        let mut books = Vec::new();
         for _ in 0..slots {
             let full = TakeOverError::TooManySlots { slots, room: SLOTS as u32 };
-            states.push(Word::new(book::FREE)).map_err(|_| full)?;
+            books.push(Book::new()).map_err(|_| full)?;
         }
-        let queues = RefCell::new(Queues { ready: Deque::new(), retired: Deque::new(), clean: Deque::new() });
         let (number, dropped, bell) = (Cell::new(0), Cell::new(0), Cell::new(0));
-        Ok(Self { region, seats, states, queues, number, dropped, bell })
+        let [ready, away, clean] = [const { Chain::new() }; 3];
+        (0..slots as u16).for_each(|slot| away.push(&books, slot));
+        Ok(Self { region, seats, number, dropped, bell, ready, away, clean, books })
     }
 
     /// The region that this producer writes.
@@ -209,20 +191,17 @@ impl<'a, const SLOTS: usize> Producer<'a, SLOTS> {
     /// [`Shape::never_starves`](crate::Shape::never_starves) and no more than `loans` are out. The frame is counted as
     /// dropped.
     pub fn loan(&self) -> Result<Loan<'_>, LoanError> {
-        let mut queues = self.queues.borrow_mut();
         let newest_first = self.region.shape().slot_size() >= NEWEST_FIRST;
-        if queues.clean.is_empty() || newest_first {
-            self.sweep(&mut queues);
+        if self.clean.len.get() == 0 || newest_first {
+            self.sweep();
         }
-        let next = if newest_first { queues.clean.pop_back() } else { queues.clean.pop_front() };
-        let Some(slot) = next else {
+        let end = if newest_first { &self.clean.last } else { &self.clean.first };
+        let Some(slot) = self.clean.take(&self.books, end.get()) else {
             self.count_dropped(1);
             return Err(LoanError { slots: self.region.shape().slots() });
         };
-        self.set(slot, book::WRITING);
-        let (Some(descriptor), Some(state)) =
-            (self.region.descriptor(slot.into()), self.states.get(usize::from(slot)))
-        else {
+        self.put(&self.away, slot, book::WRITING);
+        let (Some(descriptor), Some(state)) = (self.region.descriptor(slot.into()), self.state(slot)) else {
             return Err(LoanError { slots: 0 });
         };
         descriptor.word.store(SlotWord::WRITING.bits(), Relaxed);
@@ -235,34 +214,26 @@ impl<'a, const SLOTS: usize> Producer<'a, SLOTS> {
     ///
     /// A consumer that this scan misses fences (C) after (A), so it finds its slot retired and lets go. Therefore a
     /// slot found unpinned stays so, and one scan serves many loans: the cost per frame does not grow with the seats.
-    fn sweep(&self, queues: &mut Queues<SLOTS>) {
+    fn sweep(&self) {
         let slots = self.region.shape().slots();
         let pins = self.region.shape().pins() as usize;
         fence(SeqCst); // (A) partner (C): after every retire store, before the first look at a pin
         for seat in self.seats.iter() {
             for cell in seat.cells.iter().take(pins) {
                 // (a) Acquire, partners (f) and (h): all reads of a finished borrow come before the next write
-                let pinned = PinWord::slot(cell.load(Acquire), slots).and_then(|slot| self.states.get(slot));
-                if let Some(state) = pinned.filter(|state| state.load(Relaxed) == book::RETIRED) {
-                    state.store(book::HELD, Relaxed);
+                let pinned = PinWord::slot(cell.load(Acquire), slots).and_then(|slot| self.books.get(slot));
+                if let Some(pinned) = pinned.filter(|pinned| pinned.state.load(Relaxed) == book::RETIRED) {
+                    pinned.state.store(book::HELD, Relaxed);
                 }
             }
         }
-        for (slot, state) in self.states.iter().enumerate() {
+        for _ in 0..self.away.len.get() {
+            let Some(slot) = self.away.take_first(&self.books) else { break };
             // Acquire: pairs with the Release in a loan's `Drop`, which may have run on another thread.
-            if state.load(Acquire) == book::FREE {
-                state.store(book::CLEAN, Relaxed);
-                let _ = queues.clean.push_back(slot as u16);
-            }
-        }
-        for _ in 0..queues.retired.len() {
-            let Some(slot) = queues.retired.pop_front() else { break };
-            if self.states.get(usize::from(slot)).is_some_and(|state| state.load(Relaxed) == book::HELD) {
-                self.set(slot, book::RETIRED);
-                let _ = queues.retired.push_back(slot);
-            } else {
-                self.set(slot, book::CLEAN);
-                let _ = queues.clean.push_back(slot);
+            match self.state(slot).map(|state| state.load(Acquire)) {
+                Some(book::FREE | book::RETIRED) => self.put(&self.clean, slot, book::CLEAN),
+                Some(book::HELD) => self.put(&self.away, slot, book::RETIRED),
+                _ => self.away.push(&self.books, slot), // still out
             }
         }
     }
@@ -290,8 +261,7 @@ impl<'a, const SLOTS: usize> Producer<'a, SLOTS> {
     ) -> Result<Published, PublishError> {
         let shape = self.region.shape();
         let slot = loan.writing.slot;
-        let ours =
-            self.states.get(usize::from(slot)).is_some_and(|state| core::ptr::eq(state, loan.writing.state));
+        let ours = self.state(slot).is_some_and(|state| core::ptr::eq(state, loan.writing.state));
         let Some(descriptor) = self.region.descriptor(slot.into()).filter(|_| ours) else {
             return Err(PublishError::ForeignLoan);
         };
@@ -304,21 +274,19 @@ impl<'a, const SLOTS: usize> Producer<'a, SLOTS> {
         descriptor.number[1].store((number >> 32) as u32, Relaxed);
         meta.store(descriptor, publish_ns, self.dropped.get());
         self.number.set(number);
-        self.set(slot, book::READY);
         descriptor.word.store(SlotWord::ready(short).bits(), Release); // (b) partner (g): the frame's bytes
         self.announce(slot, short);
         let asleep = self.ring_the_bell();
 
-        let mut queues = self.queues.borrow_mut();
-        let _ = queues.ready.push_back(slot);
-        if queues.ready.len() > shape.history() as usize
-            && let Some(oldest) = queues.ready.pop_front()
+        let _ = self.away.take(&self.books, slot);
+        self.put(&self.ready, slot, book::READY);
+        if self.ready.len.get() > shape.history()
+            && let Some(oldest) = self.ready.take_first(&self.books)
             && let Some(descriptor) = self.region.descriptor(oldest.into())
         {
             let retired = SlotWord::retired(Short::of(number - u64::from(shape.history())));
-            self.set(oldest, book::RETIRED);
             descriptor.word.store(retired.bits(), Release); // (d) partner (A), later in this thread, and (j)
-            let _ = queues.retired.push_back(oldest);
+            self.put(&self.away, oldest, book::RETIRED);
         }
         Ok(Published { number, asleep })
     }
@@ -365,10 +333,16 @@ impl<'a, const SLOTS: usize> Producer<'a, SLOTS> {
         self.ring_the_bell();
     }
 
-    fn set(&self, slot: u16, state: u32) {
-        if let Some(entry) = self.states.get(usize::from(slot)) {
+    fn state(&self, slot: u16) -> Option<&Word> {
+        self.books.get(usize::from(slot)).map(|book| &book.state)
+    }
+
+    /// Gives a slot that is in no chain a new state, and its place.
+    fn put(&self, chain: &Chain, slot: u16, state: u32) {
+        if let Some(entry) = self.state(slot) {
             entry.store(state, Relaxed);
         }
+        chain.push(&self.books, slot);
     }
 }
 

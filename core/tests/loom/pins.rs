@@ -70,7 +70,7 @@ fn a_second_borrow_does_not_hide_the_end_of_the_first(
 
 #[test]
 fn a_slot_that_was_seen_unpinned_is_written_without_a_second_look() {
-    explore("a slot from the clean queue", 2, None, || {
+    explore("a slot from the clean chain", 2, None, || {
         let lane = Lane::new(TIGHT);
         let lane = lane.get();
         let (producer, consumer) = (lane.producer_at(1), lane.consumer(0));

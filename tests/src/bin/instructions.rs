@@ -1,8 +1,8 @@
 //! What `tests/instructions.sh` counts: every operation on a frame's way, each in a function of its own name.
 //!
 //! A name ends in the number of consumers, each of which changes its pin at every frame. `frame` is loan and publish, with
-//! the looks at the pins that they take now and then. `lane` is core alone, in this program's memory; `named` is a lane in
-//! shared memory, of the usual 8 seats.
+//! the looks at the pins that they take now and then. `lane` is core alone, in this program's memory; `wide` has slots of 2 MiB,
+//! of which the newest is taken, after a look at every pin; `named` is a lane in shared memory, of the usual 8 seats.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -28,14 +28,15 @@ counted! {
     lane_loan_0 lane_publish_0 lane_frame_0
     lane_loan_1 lane_publish_1 lane_frame_1
     lane_loan_64 lane_publish_64 lane_frame_64
+    wide_loan_1 wide_loan_64
     lane_latest_1 lane_next_1 lane_nothing_new_1 lane_meta_1 lane_release_1
     lane_latest_64 lane_next_64 lane_nothing_new_64 lane_meta_64 lane_release_64
     named_loan named_publish named_publish_64 named_next named_nothing_new named_release
 }
 
 /// A lane in memory that is never given back, and its ends.
-fn ends(consumers: u32) -> (Producer<'static, 256>, Vec<Consumer<'static>>) {
-    let geometry = Geometry::new(4096).seats(consumers.max(1)).pins(2).history(4).loans(2);
+fn ends(consumers: u32, slot_size: u32) -> (Producer<'static, 256>, Vec<Consumer<'static>>) {
+    let geometry = Geometry::new(slot_size).seats(consumers.max(1)).pins(2).history(4).loans(2);
     let shape = geometry.shape().expect("a shape");
     let bytes = vec![0; shape.footprint() as usize + LINE as usize].leak();
     let start = bytes.as_ptr().align_offset(LINE as usize);
@@ -52,7 +53,7 @@ fn all_change<'c>(consumers: &'c [Consumer<'static>], held: &mut Vec<Frame<'c>>)
 
 macro_rules! writes {
     ($consumers:literal, $loan:ident, $publish:ident, $frame:ident) => {{
-        let (producer, consumers) = ends($consumers);
+        let (producer, consumers) = ends($consumers, 4096);
         let (meta, mut held) = (FrameMeta::bytes(4096), Vec::new());
         for _ in 0..ROUNDS {
             let loan = $loan(|| producer.loan().expect("free"));
@@ -66,9 +67,21 @@ macro_rules! writes {
     }};
 }
 
+macro_rules! loans_wide {
+    ($consumers:literal, $loan:ident) => {{
+        let (producer, consumers) = ends($consumers, 2 << 20);
+        let (meta, mut held) = (FrameMeta::bytes(4096), Vec::new());
+        for _ in 0..ROUNDS {
+            let loan = $loan(|| producer.loan().expect("free"));
+            let _ = producer.publish(loan, &meta).expect("good");
+            all_change(&consumers, &mut held);
+        }
+    }};
+}
+
 macro_rules! reads {
     ($consumers:literal, $latest:ident, $next:ident, $nothing_new:ident, $meta:ident, $release:ident) => {{
-        let (producer, consumers) = ends($consumers);
+        let (producer, consumers) = ends($consumers, 4096);
         let meta = FrameMeta::bytes(4096);
         let publish = || producer.publish(producer.loan().expect("free"), &meta).expect("good");
         let reader = consumers.last().expect("one");
@@ -108,6 +121,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     writes!(0, lane_loan_0, lane_publish_0, lane_frame_0);
     writes!(1, lane_loan_1, lane_publish_1, lane_frame_1);
     writes!(64, lane_loan_64, lane_publish_64, lane_frame_64);
+    loans_wide!(1, wide_loan_1);
+    loans_wide!(64, wide_loan_64);
     reads!(1, lane_latest_1, lane_next_1, lane_nothing_new_1, lane_meta_1, lane_release_1);
     reads!(64, lane_latest_64, lane_next_64, lane_nothing_new_64, lane_meta_64, lane_release_64);
     named()
