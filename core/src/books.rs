@@ -18,8 +18,8 @@ pub(crate) mod book {
     pub(crate) const HELD: u32 = 5;
 }
 
-/// One slot's state, and its neighbours in the chain that it is in: eight bytes, so that a lane of eight slots has its books
-/// in one cache line.
+/// One slot's state, and its neighbours in the chain that it is in: eight bytes, so that the books of eight slots fill one
+/// cache line.
 #[derive(Debug)]
 pub(crate) struct Book {
     /// Written by a loan's `Drop` too, which may run on another thread; hence a word.
@@ -92,6 +92,11 @@ fn of(books: &[Book], slot: u16) -> Option<&Book> {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_books_of_eight_slots_are_a_cache_line_long() {
+        assert_eq!(size_of::<[Book; 8]>(), 64);
+    }
 
     #[test]
     fn a_chain_gives_from_both_ends_what_came_in_order() {

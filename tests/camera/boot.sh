@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Boots the machine of FOLDER under QEMU and runs a command in it: in the same working folder of the same file system, on
 # which nothing that it writes stays. Prints what the command prints, as it comes, and exits with its exit code; with 125
-# if the machine died or ran out of time first, its console then follows on stderr. A machine that is not up in time is
-# started again, which says nothing about the command: it has not begun.
+# if the machine died or ran out of time first, its console then follows on stderr. A machine that does not come up, or
+# not in time, is started again, which says nothing about the command: it has not begun.
 # usage: boot.sh FOLDER COMMAND [ARGUMENT]...
 #   CAMERA_VIVID     parameters of vivid; "none": do not load it
 #   CAMERA_TIMEOUT   seconds for the command; default 300
@@ -71,12 +71,13 @@ await() { # SECONDS COMMAND...
 for try in 1 2 3; do
   start
   began=$SECONDS
-  if await "${CAMERA_BOOT:-120}" test -e "$job/begun"; then
+  await "${CAMERA_BOOT:-120}" test -e "$job/begun" || true
+  if [[ -e $job/begun ]]; then
     echo "boot: the machine was up after $((SECONDS - began)) s" >&2
     break
   fi
   stop
-  told "the machine was not up after ${CAMERA_BOOT:-120} s, try $try of 3"
+  told "the machine ended or was still not up after $((SECONDS - began)) s, try $try of 3"
 done
 tail -q -s 0.2 -n +1 --pid=$machine -f "$job/stdout" &
 tail -q -s 0.2 -n +1 --pid=$machine -f "$job/stderr" >&2 &

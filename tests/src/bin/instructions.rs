@@ -28,7 +28,8 @@ counted! {
     lane_loan_0 lane_publish_0 lane_frame_0
     lane_loan_1 lane_publish_1 lane_frame_1
     lane_loan_64 lane_publish_64 lane_frame_64
-    wide_loan_1 wide_loan_64
+    wide_loan_1 wide_publish_1 wide_frame_1
+    wide_loan_64 wide_publish_64 wide_frame_64
     lane_latest_1 lane_next_1 lane_nothing_new_1 lane_meta_1 lane_release_1
     lane_latest_64 lane_next_64 lane_nothing_new_64 lane_meta_64 lane_release_64
     named_loan named_publish named_publish_64 named_next named_nothing_new named_release
@@ -52,8 +53,8 @@ fn all_change<'c>(consumers: &'c [Consumer<'static>], held: &mut Vec<Frame<'c>>)
 }
 
 macro_rules! writes {
-    ($consumers:literal, $loan:ident, $publish:ident, $frame:ident) => {{
-        let (producer, consumers) = ends($consumers, 4096);
+    ($consumers:literal, $slot_size:expr, $loan:ident, $publish:ident, $frame:ident) => {{
+        let (producer, consumers) = ends($consumers, $slot_size);
         let (meta, mut held) = (FrameMeta::bytes(4096), Vec::new());
         for _ in 0..ROUNDS {
             let loan = $loan(|| producer.loan().expect("free"));
@@ -62,18 +63,6 @@ macro_rules! writes {
         }
         for _ in 0..ROUNDS {
             let _ = $frame(|| producer.publish(producer.loan().expect("free"), &meta).expect("good"));
-            all_change(&consumers, &mut held);
-        }
-    }};
-}
-
-macro_rules! loans_wide {
-    ($consumers:literal, $loan:ident) => {{
-        let (producer, consumers) = ends($consumers, 2 << 20);
-        let (meta, mut held) = (FrameMeta::bytes(4096), Vec::new());
-        for _ in 0..ROUNDS {
-            let loan = $loan(|| producer.loan().expect("free"));
-            let _ = producer.publish(loan, &meta).expect("good");
             all_change(&consumers, &mut held);
         }
     }};
@@ -118,11 +107,11 @@ fn named() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    writes!(0, lane_loan_0, lane_publish_0, lane_frame_0);
-    writes!(1, lane_loan_1, lane_publish_1, lane_frame_1);
-    writes!(64, lane_loan_64, lane_publish_64, lane_frame_64);
-    loans_wide!(1, wide_loan_1);
-    loans_wide!(64, wide_loan_64);
+    writes!(0, 4096, lane_loan_0, lane_publish_0, lane_frame_0);
+    writes!(1, 4096, lane_loan_1, lane_publish_1, lane_frame_1);
+    writes!(64, 4096, lane_loan_64, lane_publish_64, lane_frame_64);
+    writes!(1, 2 << 20, wide_loan_1, wide_publish_1, wide_frame_1);
+    writes!(64, 2 << 20, wide_loan_64, wide_publish_64, wide_frame_64);
     reads!(1, lane_latest_1, lane_next_1, lane_nothing_new_1, lane_meta_1, lane_release_1);
     reads!(64, lane_latest_64, lane_next_64, lane_nothing_new_64, lane_meta_64, lane_release_64);
     named()
